@@ -1,0 +1,46 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "op.glsl"
+#include "state.def"
+#include "reduce.glsl"
+
+// O-Edit Eq. 5 with Eq. 13's penalties: the total loss, then, unless it is low enough or this was
+// the last look, one step of Adam (Kingma and Ba; betas 0.9, 0.999, eps 1e-8) and the clamp.
+void main()
+{
+    uint me = gl_LocalInvocationID.x;
+    float nll = 0;
+    for (uint i = me; i < a.losses; i += LOCAL) nll += a.loss.v[i];
+    nll = reduce_sum(nll) / float(int(a.losses));
+    float kl = a.kl_factor * a.loss.v[a.losses], length2 = a.state.v[STATE_LENGTH2];
+    float len = sqrt(length2), decay = a.decay * len, step_ = a.state.v[STATE_STEP] + 1;
+    float known = a.state.v[STATE_F1], implicit_ = a.state.v[STATE_F2];
+    float total = nll + kl + decay + known + implicit_;
+    // What multiplies delta in the gradient: the decay and the cosines' dependence on its length.
+    float along = a.state.v[STATE_F1 + 1] + a.state.v[STATE_F2 + 1] + (len > 0 ? a.decay / len : 0.0);
+    bool stop = total < a.stop || step_ >= float(int(a.steps)) || a.state.v[STATE_STOPPED] != 0;
+    barrier();
+    if (me == 0) {
+        a.state.v[STATE_STEP] = step_;
+        a.state.v[STATE_STOPPED] = stop ? 1.0 : 0.0;
+        a.state.v[STATE_TOTAL] = total;
+        a.state.v[STATE_NLL] = nll;
+        a.state.v[STATE_KL] = kl;
+        a.state.v[STATE_DECAY] = decay;
+    }
+    if (stop) return;
+    float near = 1 - pow(0.9, step_), far = 1 - pow(0.999, step_), square = 0;
+    for (uint i = me; i < a.n; i += LOCAL) {
+        float g = a.grad.v[i] + along * a.delta.v[i];
+        float m = 0.9 * a.m.v[i] + 0.1 * g, v = 0.999 * a.v.v[i] + 0.001 * g * g;
+        float d = a.delta.v[i] - a.rate * (m / near) / (sqrt(v / far) + 1e-8);
+        a.m.v[i] = m;
+        a.v.v[i] = v;
+        a.delta.v[i] = d;
+        square += d * d;
+    }
+    square = reduce_sum(square);
+    float shrink = sqrt(square) > a.clamp ? a.clamp / sqrt(square) : 1.0;
+    for (uint i = me; i < a.n; i += LOCAL) a.delta.v[i] *= shrink;
+    if (me == 0) a.state.v[STATE_LENGTH2] = square * shrink * shrink;
+}

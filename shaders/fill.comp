@@ -1,0 +1,11 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "op.glsl"
+layout(local_size_x = 64) in;
+
+void main()
+{
+    for (uint i = FIRST; i < a.n; i += STRIDE) {
+        a.y.v[i] = a.value;
+    }
+}

@@ -1,0 +1,12 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "op.glsl"
+layout(local_size_x = 64) in;
+
+void main()
+{
+    for (uint i = FIRST; i < a.rows * a.cols; i += STRIDE) {
+        uint row = i / a.cols;
+        a.y.v[i] = a.x.v[a.index.v[row] * a.cols + (i - row * a.cols)];
+    }
+}

@@ -1,0 +1,32 @@
+// Files of the host: mapped for reading, written whole or not at all.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+// A file mapped for reading. Bytes past a truncation by somebody else raise SIGBUS; nothing here
+// writes to a mapped file.
+struct file_map {
+    const uint8_t *data;
+    size_t size;
+};
+
+bool file_map_open(struct file_map *map, const char *path); // fails on a folder, a missing file
+void file_map_close(struct file_map *map);
+
+// Reads a whole text file into memory, terminated by '\0' (not counted in *size).
+bool file_read(const char *path, char **text, size_t *size);
+
+// A file that appears under its name only when it is complete: written beside it under a
+// temporary name, synced, renamed. file_out_close(false) or a crash leaves the old file as it was.
+struct file_out {
+    FILE *stream;
+    char *path, *temporary;
+};
+
+bool file_out_open(struct file_out *out, const char *path);
+bool file_out_write(struct file_out *out, const void *data, size_t size);
+bool file_out_close(struct file_out *out, bool keep); // false if the file could not be kept
+
+bool file_make_folders(const char *path); // all folders of a path that ends in '/', as mkdir -p

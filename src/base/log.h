@@ -1,0 +1,28 @@
+// What a person reads while the program works: messages and progress, always on stderr.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_QUIET, LOG_NORMAL, LOG_VERBOSE };
+
+void log_level_set(enum log_level level);
+
+// A line for everybody, for --verbose only, and a warning (also under --quiet).
+void log_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// Seconds on a clock that only goes forward.
+double log_clock(void);
+
+// A bar with rate and time left, drawn only on a terminal and at most ten times a second.
+struct progress {
+    const char *label, *unit;
+    uint64_t total, done;
+    double started, drawn;
+    bool shown;
+};
+
+void progress_start(struct progress *bar, const char *label, const char *unit, uint64_t total);
+void progress_step(struct progress *bar, uint64_t more);
+void progress_end(struct progress *bar);

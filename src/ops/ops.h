@@ -1,0 +1,38 @@
+// The operators: op_NAME(cmd, (struct NAME_args){...}) for every row of shaders/ops.def.
+#pragma once
+#include <stdint.h>
+
+#include "vk/cmd.h"
+
+typedef uint64_t fbuf; // device address of floats
+typedef uint64_t ubuf; // device address of 32-bit words
+typedef uint32_t uint;
+
+#define CEIL(n, d) (((n) + (d) - 1) / (d))
+// Workgroups of 64 for n elements; each thread strides over more where the grid ends.
+#define GRID(n) (CEIL(n, 64) < 65535 ? CEIL(n, 64) : 65535)
+#define WEIGHT_BYTES(type, elements) (op_weight_bits[type] / 8 * (elements))
+
+extern const double op_weight_bits[16]; // bits a weight, by dtype
+
+#define OP(name, access, arguments, x, y, z, variant, flops, bytes)                               \
+    struct name##_args {                                                                           \
+        arguments                                                                                  \
+    };                                                                                             \
+    _Static_assert(sizeof(struct name##_args) <= CMD_PUSH_MAX, "arguments of " #name);             \
+    void op_##name(struct cmd *cmd, struct name##_args a);
+#define BUILD(name, rows, width)
+#include "ops.def"
+#undef OP
+#undef BUILD
+
+enum op {
+#define OP(name, ...) OP_##name,
+#define BUILD(name, rows, width)
+#include "ops.def"
+#undef OP
+#undef BUILD
+    OP_COUNT
+};
+
+extern const char *const op_names[OP_COUNT];

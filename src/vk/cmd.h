@@ -1,0 +1,45 @@
+// Recording and running dispatches. Barriers are derived from what each dispatch says it reads
+// and writes; submits are cut so that none keeps the device busy for long.
+#pragma once
+#include "vk/device.h"
+
+enum { CMD_POINTERS_MAX = 10, CMD_PUSH_MAX = 128 };
+
+struct dispatch {
+    const struct shader *shader;
+    const char *name;      // of the operator, for the profile
+    const char *access;    // one letter a pointer, in order: r reads, w writes, m both
+    const void *push;      // the arguments; its first strlen(access) members are addresses
+    uint32_t push_bytes;
+    uint32_t constants[2]; // constant_id 0 and 1
+    uint32_t groups[3];
+    double flops, bytes; // of this dispatch
+};
+
+struct segment; // one command buffer with its fence
+
+// A recording. It is run once (cmd_run_once) or kept and replayed (cmd_end, then cmd_replay).
+struct cmd {
+    struct device *dev;
+    struct segment *segments;
+    size_t segment_count, segment_capacity, waited;
+    double cost;       // flops + bytes in the open segment
+    double total_cost; // of the whole recording
+    uint32_t epoch;    // device-wide number of the last barrier
+    bool open, failed, replayed;
+};
+
+// `replayed`: keep the pieces for cmd_replay instead of running them as they fill.
+void cmd_start(struct cmd *cmd, struct device *dev, bool replayed);
+void cmd_free(struct cmd *cmd); // waits for what is running
+
+// Records one dispatch. A failure is kept and returned by cmd_end or cmd_run_once, so that callers
+// record without looking.
+void cmd_dispatch(struct cmd *cmd, const struct dispatch *dispatch);
+
+// Runs what has been recorded, waits for it and empties the recording.
+bool cmd_run_once(struct cmd *cmd);
+
+// Closes a recording for replay; runs it and waits, as often as wanted.
+bool cmd_end(struct cmd *cmd);
+bool cmd_replay(struct cmd *cmd);

@@ -1,0 +1,80 @@
+// The device: chosen, checked for what the shaders need, opened; its pipelines and its profile.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <volk.h>
+
+struct device_options {
+    const char *name; // index into the list, or a part of the name; NULL: the best one
+    bool validate;    // Khronos validation layer on, its errors counted
+    bool profile;     // time every dispatch
+};
+
+// What --list-devices and every report say about a device.
+struct device_info {
+    char name[256], driver[256];
+    const char *type; // "discrete GPU", "integrated GPU", "virtual GPU", "CPU", "other"
+    uint32_t rank;    // smaller is preferred; a CPU device is always last
+    uint32_t api, subgroup, invocations, shared_bytes, push_bytes;
+    uint64_t memory, allocation; // bytes of the largest device-local heap, of one allocation
+};
+
+struct shader { // one SPIR-V module, embedded
+    const char *name;
+    const uint32_t *code;
+    size_t bytes;
+    uint32_t width; // lanes it broadcasts over: the subgroup must have as many, or 0
+};
+
+struct profile_row { // sums over all dispatches of one name
+    const char *name;
+    uint64_t calls;
+    double seconds, flops, bytes;
+};
+
+struct block;    // device memory, carved into buffers
+struct buffer;
+struct pipeline; // shader + specialisation
+
+struct device {
+    struct device_info info;
+    VkInstance instance;
+    VkDebugUtilsMessengerEXT messenger;
+    VkPhysicalDevice physical;
+    VkDevice handle;
+    struct VolkDeviceTable vk; // every call after device creation goes through this table
+    VkQueue queue;
+    VkCommandPool commands;
+    VkPipelineLayout layout; // 128 bytes of push constants, nothing else
+    VkPhysicalDeviceMemoryProperties memory;
+    double tick_seconds; // of a timestamp
+    double rate;         // flops + bytes a second seen so far: keeps submits short
+    struct block *blocks;
+    struct buffer **buffers; // live ones, sorted by address
+    size_t buffer_count, buffer_capacity;
+    uint64_t bytes_used, bytes_peak;
+    struct pipeline *pipelines; // hash table
+    size_t pipeline_count, pipeline_capacity;
+    struct profile_row *profile; // NULL unless asked for
+    size_t profile_count, profile_capacity;
+    uint32_t epoch; // barriers recorded so far; recordings must not be interleaved
+    uint32_t validation_errors;
+};
+
+// Lists at most `capacity` devices in the loader's order; *count is how many there are.
+// Fails with STATUS_NO_DEVICE when Vulkan itself is missing.
+bool device_list(struct device_info *infos, uint32_t capacity, uint32_t *count);
+
+bool device_open(struct device *dev, const struct device_options *options);
+void device_close(struct device *dev);
+
+// The pipeline of a shader with constant_id 0 and 1 set; made at first use, kept until close.
+bool device_pipeline(struct device *dev, const struct shader *shader, const uint32_t constants[2],
+                     VkPipeline *pipeline);
+
+// A VkResult as a failure with its phase and the right exit code; true for VK_SUCCESS.
+bool device_check(VkResult result, const char *what);
+
+void device_profile_add(struct device *dev, const char *name, double seconds, double flops,
+                        double bytes);

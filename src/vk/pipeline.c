@@ -1,0 +1,83 @@
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "vk/buffer.h"
+#include "vk/device.h"
+
+struct pipeline {
+    const struct shader *shader;
+    uint32_t constants[2];
+    VkPipeline handle;
+};
+
+static VkResult pipeline_make(struct device *dev, const struct shader *shader,
+                              const uint32_t constants[2], VkPipeline *pipeline)
+{
+    VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                     .codeSize = shader->bytes,
+                                     .pCode = shader->code};
+    VkShaderModule module;
+    VkResult result = dev->vk.vkCreateShaderModule(dev->handle, &code, NULL, &module);
+    if (result != VK_SUCCESS) return result;
+    VkSpecializationMapEntry entries[2] = {{.constantID = 0, .offset = 0, .size = 4},
+                                           {.constantID = 1, .offset = 4, .size = 4}};
+    VkSpecializationInfo special = {
+        .mapEntryCount = 2, .pMapEntries = entries, .dataSize = 8, .pData = constants};
+    VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = module,
+                  .pName = "main",
+                  .pSpecializationInfo = &special},
+        .layout = dev->layout};
+    result = dev->vk.vkCreateComputePipelines(dev->handle, VK_NULL_HANDLE, 1, &info, NULL,
+                                              pipeline);
+    dev->vk.vkDestroyShaderModule(dev->handle, module, NULL);
+    return result;
+}
+
+bool device_pipeline(struct device *dev, const struct shader *shader, const uint32_t constants[2],
+                     VkPipeline *pipeline)
+{
+    for (size_t i = 0; i < dev->pipeline_count; i++) {
+        const struct pipeline *p = &dev->pipelines[i];
+        if (p->shader == shader && p->constants[0] == constants[0] &&
+            p->constants[1] == constants[1]) {
+            *pipeline = p->handle;
+            return true;
+        }
+    }
+    // A broadcast from a lane the subgroup does not have gives wrong numbers without a word.
+    if (shader->width > dev->info.subgroup)
+        return fail(STATUS_NO_DEVICE, "shader %s: got a subgroup of %u lanes, wanted %u",
+                    shader->name, dev->info.subgroup, shader->width);
+    if (!mem_grow(&dev->pipelines, &dev->pipeline_capacity, dev->pipeline_count + 1,
+                  sizeof *dev->pipelines, "pipelines"))
+        return false;
+    struct pipeline made = {.shader = shader, .constants = {constants[0], constants[1]}};
+    if (!device_check(pipeline_make(dev, shader, constants, &made.handle), shader->name))
+        return false;
+    dev->pipelines[dev->pipeline_count++] = made;
+    *pipeline = made.handle;
+    return true;
+}
+
+void device_close(struct device *dev)
+{
+    if (dev->handle) {
+        dev->vk.vkDeviceWaitIdle(dev->handle);
+        for (size_t i = 0; i < dev->pipeline_count; i++)
+            dev->vk.vkDestroyPipeline(dev->handle, dev->pipelines[i].handle, NULL);
+        buffers_close(dev);
+        if (dev->layout) dev->vk.vkDestroyPipelineLayout(dev->handle, dev->layout, NULL);
+        if (dev->commands) dev->vk.vkDestroyCommandPool(dev->handle, dev->commands, NULL);
+        dev->vk.vkDestroyDevice(dev->handle, NULL);
+    }
+    if (dev->messenger) vkDestroyDebugUtilsMessengerEXT(dev->instance, dev->messenger, NULL);
+    if (dev->instance) vkDestroyInstance(dev->instance, NULL);
+    free(dev->pipelines);
+    free(dev->profile);
+    *dev = (struct device){0};
+}
