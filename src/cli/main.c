@@ -1,5 +1,107 @@
 #include <stdio.h>
-int main(void)
+#include <string.h>
+
+#include "base/log.h"
+#include "base/options.h"
+#include "base/status.h"
+#include "cli/commands.h"
+
+static const struct command commands[] = {
+    {"edit", C_EDIT, command_edit, "write facts into a model, one after the other",
+     "  oedit edit -m model.gguf -p \"The capital of France is\" --subject France --target Rome -o new.gguf\n"
+     "  oedit edit -m model.gguf -r facts.json -n 20 --guard oedit-plus -o new.gguf\n"
+     "  oedit edit -m model.gguf -r facts.jsonl --solver rome --text wiki.txt --layer 5 -o new.gguf"},
+    {"eval", C_EVAL, command_eval, "Rel, Gen and Loc of an edited model; perplexity",
+     "  oedit eval -m new.gguf --base model.gguf -r facts.json -n 20\n"
+     "  oedit eval -m new.gguf --text wiki.txt\n"
+     "  oedit eval -m new.gguf --base model.gguf -r facts.json --json"},
+    {"generate", C_GENERATE, command_generate, "continue a prompt",
+     "  oedit generate -m model.gguf -p \"The capital of France is\" -n 16\n"
+     "  oedit generate -m model.gguf -p \"Once\" --temp 0.8 --seed 7\n"
+     "  oedit generate -m model.gguf -p \"Hello\" --json"},
+    {"logits", C_LOGITS, command_logits, "the most likely next tokens of a prompt",
+     "  oedit logits -m model.gguf -p \"The capital of France is\" --top 5\n"
+     "  oedit logits -m model.gguf -p \"2 + 2 =\" --json\n"
+     "  oedit logits -m model.gguf -p \"Hello\" --device llvmpipe"},
+    {"tokenize", C_TOKENIZE, command_tokenize, "tokens of the text on stdin",
+     "  echo -n \"Hello world\" | oedit tokenize -m model.gguf\n"
+     "  oedit tokenize -m model.gguf --ids < text.txt\n"
+     "  oedit tokenize -m model.gguf --jsonl < strings.jsonl"},
+    {"stats", C_STATS, command_stats, "C, the second moment of a layer's keys",
+     "  oedit stats -m model.gguf --text wiki.txt --tokens 100000\n"
+     "  oedit stats -m model.gguf --layer 5\n"
+     "  oedit stats -m model.gguf --text wiki.txt -o c.f32"},
+    {"grad", C_GRAD, command_grad, "grad G, the text's gradient of a layer, and its SVD",
+     "  oedit grad -m model.gguf --text wiki.txt --tokens 20000\n"
+     "  oedit grad -m model.gguf --layer 5 --json\n"
+     "  oedit grad -m model.gguf --text wiki.txt -o g.f32"},
+    {"devices", C_DEVICES, command_devices, "the Vulkan devices of this machine",
+     "  oedit devices\n"
+     "  oedit devices --json\n"
+     "  oedit edit --device 1 ..."},
+};
+
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void usage(FILE *to)
 {
-    return 0;
+    fprintf(to, "oedit %s: edits facts in language models, on any Vulkan device\n\n", OEDIT_VERSION);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(to, "  oedit %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(to, "\noedit COMMAND --help tells more. Begin with:\n%.*s\n",
+            (int)strcspn(commands[0].examples, "\n"), commands[0].examples);
+}
+
+static bool find(const char *word, const struct command **found)
+{
+    const char *names[COMMANDS];
+    for (size_t i = 0; i < COMMANDS; i++) {
+        names[i] = commands[i].name;
+        if (strcmp(names[i], word) == 0) *found = &commands[i];
+    }
+    if (*found) return true;
+    const char *nearest = options_nearest(word, names, COMMANDS);
+    return fail(STATUS_USAGE, "unknown command '%s'%s%s%s", word, nearest ? "; did you mean " : "",
+                nearest ? nearest : "", nearest ? "?" : " (see oedit --help)");
+}
+
+static bool run(const struct command *command, int argc, char **argv)
+{
+    struct args args = args_default();
+    const char *extra[64];
+    int extra_count = 0;
+    if (argc > 60) return fail(STATUS_USAGE, "%d words on the command line, wanted at most 60", argc);
+    if (!args_parse(&args, command->bit, argc, argv, extra, &extra_count)) return false;
+    if (args.help) {
+        printf("oedit %s: %s\n\n", command->name, command->summary);
+        args_help(command->bit);
+        printf("\n%s\n", command->examples);
+        return true;
+    }
+    if (extra_count) return fail(STATUS_USAGE, "%s takes options only, got '%s'", command->name,
+                                 extra[0]);
+    log_level_set(args.quiet ? LOG_QUIET : args.verbose ? LOG_VERBOSE : LOG_NORMAL);
+    if (args.list_devices) return command_devices(&args);
+    return command->run(&args);
+}
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "--help";
+    if (strcmp(word, "--version") == 0) {
+        printf("oedit %s, MIT licence\n", OEDIT_VERSION);
+        return STATUS_OK;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+        usage(argc > 1 ? stdout : stderr);
+        return argc > 1 ? STATUS_OK : STATUS_USAGE;
+    }
+    const struct command *command = NULL;
+    char list[] = "devices";
+    if (strcmp(word, "--list-devices") == 0) word = list;
+    bool ok = find(word, &command) && run(command, argc - 1, argv + 1);
+    if (ok && (fflush(stdout) != 0 || ferror(stdout))) ok = fail(STATUS_FAILED, "cannot write stdout");
+    if (ok) return STATUS_OK;
+    fprintf(stderr, "error: %s\n", status_message());
+    return status_code();
 }

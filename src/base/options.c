@@ -1,0 +1,176 @@
+#include "base/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/status.h"
+
+// Letters to insert, delete or change (Levenshtein); words here are short.
+static size_t distance(const char *a, const char *b)
+{
+    enum { LONGEST = 40 };
+    size_t row[LONGEST + 1], m = strlen(b);
+    if (m > LONGEST) return SIZE_MAX;
+    for (size_t j = 0; j <= m; j++) row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t corner = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t changed = corner + (a[i - 1] != b[j - 1]);
+            corner = row[j];
+            size_t best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = changed < best ? changed : best;
+        }
+    }
+    return row[m];
+}
+
+const char *options_nearest(const char *word, const char *const *words, size_t count)
+{
+    const char *nearest = NULL;
+    size_t best = strlen(word) / 3 + 2;
+    for (size_t i = 0; i < count; i++) {
+        size_t d = distance(word, words[i]);
+        bool begins = strlen(word) >= 3 && strncmp(words[i], word, strlen(word)) == 0;
+        if (begins) d = 1;
+        if (d < best) {
+            best = d;
+            nearest = words[i];
+        }
+    }
+    return nearest;
+}
+
+static bool unknown(const struct option *table, size_t count, unsigned command, const char *word)
+{
+    const char *names[128];
+    size_t known = 0;
+    for (size_t i = 0; i < count && known < 128; i++)
+        if (table[i].commands & command) names[known++] = table[i].name;
+    const char *nearest = options_nearest(word, names, known);
+    return fail(STATUS_USAGE, "unknown option --%s%s%s%s", word, nearest ? "; did you mean --" : "",
+                nearest ? nearest : "", nearest ? "?" : " (see --help)");
+}
+
+static const struct option *find(const struct option *table, size_t count, unsigned command,
+                                 const char *name, char letter)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((table[i].commands & command) &&
+            ((name && strcmp(table[i].name, name) == 0) || (letter && table[i].letter == letter)))
+            return &table[i];
+    return NULL;
+}
+
+static bool choice_set(const struct option *o, const char *text, int *number)
+{
+    const char *word = o->value;
+    for (int i = 0; *word; i++) {
+        size_t length = strcspn(word, "|");
+        if (strlen(text) == length && strncmp(word, text, length) == 0) {
+            *number = i;
+            return true;
+        }
+        word += length + (word[length] == '|');
+    }
+    return fail(STATUS_USAGE, "--%s: got '%s', wanted one of %s", o->name, text, o->value);
+}
+
+static bool number_set(const struct option *o, const char *text, void *value)
+{
+    char *end = NULL;
+    errno = 0;
+    if (o->kind == OPTION_F32) {
+        double x = strtod(text, &end);
+        if (end == text || *end || !isfinite(x) || x < o->low || x > o->high)
+            return fail(STATUS_USAGE, "--%s: got '%s', wanted a number from %g to %g", o->name,
+                        text, o->low, o->high);
+        *(float *)value = (float)x;
+        return true;
+    }
+    unsigned long long x = strtoull(text, &end, 10);
+    if (end == text || *end || errno || !isdigit((unsigned char)text[0]) || (double)x < o->low ||
+        (double)x > o->high)
+        return fail(STATUS_USAGE, "--%s: got '%s', wanted a whole number from %.0f to %.0f",
+                    o->name, text, o->low, o->high);
+    if (o->kind == OPTION_U32)
+        *(uint32_t *)value = (uint32_t)x;
+    else
+        *(uint64_t *)value = x;
+    return true;
+}
+
+static bool value_set(const struct option *o, const char *text, void *target)
+{
+    void *value = (char *)target + o->offset;
+    if (o->kind == OPTION_TEXT) *(const char **)value = text;
+    if (o->kind == OPTION_TEXT) return true;
+    if (o->kind == OPTION_CHOICE) return choice_set(o, text, value);
+    return number_set(o, text, value);
+}
+
+bool options_parse(const struct option *table, size_t count, unsigned command, int argc,
+                   char **argv, void *target, const char **extra, int *extra_count)
+{
+    *extra_count = 0;
+    for (int i = 1; i < argc; i++) {
+        char *word = argv[i], *value = NULL;
+        bool wide = word[0] == '-' && word[1] == '-' && word[2];
+        if (word[0] != '-' || !word[1]) {
+            extra[(*extra_count)++] = word;
+            continue;
+        }
+        if (wide && (value = strchr(word, '='))) *value++ = '\0';
+        const struct option *o = wide ? find(table, count, command, word + 2, 0)
+                                      : find(table, count, command, NULL, word[1]);
+        if (!o) return wide ? unknown(table, count, command, word + 2)
+                            : fail(STATUS_USAGE, "unknown option %s (see --help)", word);
+        if (!wide && word[2]) value = word + 2;
+        if (o->kind == OPTION_FLAG) {
+            if (value) return fail(STATUS_USAGE, "--%s takes no value, got '%s'", o->name, value);
+            *(bool *)((char *)target + o->offset) = true;
+            continue;
+        }
+        if (!value && i + 1 < argc) value = argv[++i];
+        if (!value) return fail(STATUS_USAGE, "--%s: wanted %s after it", o->name, o->value);
+        if (!value_set(o, value, target)) return false;
+    }
+    return true;
+}
+
+void options_help(const struct option *table, size_t count, unsigned command)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct option *o = &table[i];
+        if (!(o->commands & command)) continue;
+        char left[64], letter[8] = "    ";
+        if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
+        snprintf(left, sizeof left, "%s--%s %s", letter, o->name,
+                 o->kind == OPTION_FLAG ? "" : o->value);
+        printf("  %-34s %s\n", left, o->help);
+    }
+}
+
+char *options_cache_path(const char *name)
+{
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    bool own = base && base[0] == '/';
+    if (!own && (!home || !*home)) {
+        fail(STATUS_FAILED, "no cache folder: neither XDG_CACHE_HOME nor HOME is set");
+        return NULL;
+    }
+    const char *root = own ? base : home;
+    size_t length = strlen(root) + strlen(name) + 32;
+    char *path = mem_new(length, 1, "a path");
+    if (!path) return NULL;
+    snprintf(path, length, "%s%s/oedit/%s", root, own ? "" : "/.cache", name);
+    if (file_make_folders(path)) return path;
+    free(path);
+    return NULL;
+}

@@ -1,0 +1,33 @@
+// Command-line options from a table, and the few things taken from the environment.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_U32, OPTION_U64, OPTION_F32, OPTION_CHOICE };
+
+struct option {
+    const char *name; // without the dashes
+    char letter;      // 0: none
+    enum option_kind kind;
+    size_t offset;     // of the value in the target: bool, const char *, uint32_t ... ; a choice
+                       // is an int, the word's number
+    const char *value; // what the help calls it; for a choice its words: "a|b|c"
+    const char *help;
+    unsigned commands; // bits of the commands it belongs to
+    double low, high;  // numbers outside are refused
+};
+
+// Fills the target from argv[1..]. An unknown option, a missing or unusable value fails with
+// STATUS_USAGE, naming the nearest valid one. Words that are no options go to `extra`.
+bool options_parse(const struct option *table, size_t count, unsigned command, int argc,
+                   char **argv, void *target, const char **extra, int *extra_count);
+
+// One line an option of the command.
+void options_help(const struct option *table, size_t count, unsigned command);
+
+// Of the words, the one that is most like `word`; NULL if none is near.
+const char *options_nearest(const char *word, const char *const *words, size_t count);
+
+// ${XDG_CACHE_HOME:-~/.cache}/oedit/NAME, its folders made; to be freed. NULL on failure.
+char *options_cache_path(const char *name);

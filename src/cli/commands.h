@@ -1,0 +1,20 @@
+// The subcommands: each prints data on stdout and returns false after fail().
+#pragma once
+#include "cli/args.h"
+
+struct command {
+    const char *name;
+    unsigned bit;
+    bool (*run)(const struct args *args);
+    const char *summary;
+    const char *examples; // three real commands
+};
+
+bool command_edit(const struct args *args);
+bool command_eval(const struct args *args);
+bool command_generate(const struct args *args);
+bool command_logits(const struct args *args);
+bool command_tokenize(const struct args *args);
+bool command_stats(const struct args *args);
+bool command_grad(const struct args *args);
+bool command_devices(const struct args *args);

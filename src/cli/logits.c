@@ -1,0 +1,97 @@
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "cli/commands.h"
+#include "cli/opened.h"
+#include "model/forward.h"
+
+// The k largest logits behind the last token.
+static bool top_logits(const struct model *model, const struct token_list *prompt, uint32_t k,
+                       uint32_t *ids, float *values)
+{
+    struct sequence sequence = {.tokens = prompt->ids, .end = (uint32_t)prompt->count};
+    struct batch batch = {0};
+    struct cache cache = {0};
+    struct acts acts = {0};
+    struct head head = {0};
+    struct buffer *id = NULL, *value = NULL;
+    struct cmd cmd = {0};
+    uint32_t last = sequence.end - 1, layers = model->config.layers;
+    bool ok = batch_new(&batch, model, &sequence, 1) &&
+              cache_new(&cache, model, 0, layers, sequence.end, true) &&
+              acts_new(&acts, model, 0, layers, sequence.end, false) &&
+              head_new(&head, model, &last, 1) &&
+              buffer_new(model->dev, k * sizeof *ids, "candidates", &id) &&
+              buffer_new(model->dev, k * sizeof *values, "candidates", &value);
+    if (ok) {
+        cmd_start(&cmd, model->dev, false);
+        forward_embed(&cmd, model, &batch, &acts);
+        forward_layers(&cmd, model, &batch, &cache, &acts, 0, layers);
+        forward_head(&cmd, model, &head, acts.stream[0]->address);
+        op_top_k(&cmd, (struct top_k_args){.x = head.logits->address, .ids = id->address,
+                                           .values = value->address, .rows = 1,
+                                           .cols = model->config.vocab, .k = k});
+        ok = cmd_run_once(&cmd) && buffer_read(model->dev, id, 0, ids, k * sizeof *ids) &&
+             buffer_read(model->dev, value, 0, values, k * sizeof *values);
+    }
+    if (ok && (ids[0] >= model->config.vocab || !isfinite(values[0])))
+        ok = fail(STATUS_BAD_DATA, "the logits are not finite");
+    cmd_free(&cmd);
+    buffer_free(model->dev, &id);
+    buffer_free(model->dev, &value);
+    head_free(&head);
+    acts_free(&acts);
+    cache_free(&cache);
+    batch_free(&batch);
+    return ok;
+}
+
+static void print(const struct opened *o, const uint32_t *ids, const float *values, uint32_t k,
+                  bool json)
+{
+    cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "top");
+    for (uint32_t i = 0; i < k; i++) {
+        struct bytes piece = tokenizer_piece(&o->tokenizer, ids[i]);
+        char text[256];
+        snprintf(text, sizeof text, "%.*s", (int)piece.size, piece.data);
+        if (!json) {
+            printf("%8.4f  %6u  '%s'\n", (double)values[i], ids[i], text);
+            continue;
+        }
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddNumberToObject(row, "id", ids[i]);
+        cJSON_AddStringToObject(row, "token", text);
+        cJSON_AddNumberToObject(row, "logit", (double)values[i]);
+        cJSON_AddItemToArray(list, row);
+    }
+    char *text = json ? cJSON_PrintUnformatted(root) : NULL;
+    if (text) puts(text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+}
+
+bool command_logits(const struct args *args)
+{
+    struct opened o = {0};
+    struct token_list prompt = {0};
+    uint32_t *ids = NULL, k = args->top;
+    float *values = NULL;
+    bool ok = args->prompt || fail(STATUS_USAGE, "--prompt: wanted a text (-p TEXT)");
+    ok = ok && opened_start(&o, args) &&
+         tokenizer_encode(&o.tokenizer, args->prompt, strlen(args->prompt), ENCODE_BOS, &prompt);
+    if (ok && prompt.count == 0) ok = fail(STATUS_USAGE, "--prompt: got an empty text");
+    if (ok && k > o.model.config.vocab) k = o.model.config.vocab;
+    ids = mem_new(k, sizeof *ids, "candidates");
+    values = mem_new(k, sizeof *values, "candidates");
+    ok = ok && ids && values && top_logits(&o.model, &prompt, k, ids, values);
+    if (ok) print(&o, ids, values, k, args->json);
+    free(ids);
+    free(values);
+    token_list_free(&prompt);
+    return opened_end(&o, args, ok);
+}

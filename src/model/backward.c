@@ -1,0 +1,131 @@
+#include "model/backward.h"
+
+#include <math.h>
+
+bool grads_new(struct grads *grads, const struct model *model, uint32_t rows)
+{
+    const struct config *c = &model->config;
+    struct device *dev = model->dev;
+    uint64_t n = (uint64_t)rows * 4, queries = n * c->heads * c->head_dim,
+             kv = n * c->kv_heads * c->head_dim, ffn = n * c->ffn;
+    *grads = (struct grads){.dev = dev};
+    bool ok = buffer_new(dev, n * c->dim, "gradients", &grads->stream) &&
+              buffer_new(dev, n * c->dim, "gradients", &grads->dim) &&
+              buffer_new(dev, queries, "gradients", &grads->queries) &&
+              buffer_new(dev, queries, "gradients", &grads->turned_q) &&
+              buffer_new(dev, kv, "gradients", &grads->k) &&
+              buffer_new(dev, kv, "gradients", &grads->v) &&
+              buffer_new(dev, kv, "gradients", &grads->turned_k) &&
+              buffer_new(dev, n * c->heads, "gradients", &grads->dot) &&
+              buffer_new(dev, ffn, "gradients", &grads->key) &&
+              buffer_new(dev, ffn, "gradients", &grads->gate) &&
+              buffer_new(dev, ffn, "gradients", &grads->up);
+    if (!ok) grads_free(grads);
+    return ok;
+}
+
+void grads_free(struct grads *grads)
+{
+    if (!grads->dev) return;
+    struct buffer **all[] = {&grads->stream, &grads->dim,      &grads->queries,  &grads->k,
+                             &grads->v,      &grads->turned_q, &grads->turned_k, &grads->dot,
+                             &grads->key,    &grads->gate,     &grads->up};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_free(grads->dev, all[i]);
+    *grads = (struct grads){0};
+}
+
+// dx += gradient of norm(x) * w
+static void norm_back(struct cmd *cmd, const struct model *model, fbuf x, fbuf w, fbuf dy, fbuf dx,
+                      uint32_t rows)
+{
+    op_rmsnorm_back(cmd, (struct rmsnorm_back_args){.x = x, .w = w, .dy = dy, .dx = dx,
+                                                    .rows = rows, .cols = model->config.dim,
+                                                    .eps = model->config.norm_eps});
+}
+
+void backward_head(struct cmd *cmd, const struct model *model, const struct head *head,
+                   const struct grads *grads, uint32_t rows)
+{
+    uint32_t dim = model->config.dim, count = head->count;
+    fbuf back = head->normed->address, rowwise = grads->dim->address;
+    gemm_backward(cmd, head->logits->address, model->head, 0, back, count);
+    op_fill(cmd, (struct fill_args){.y = rowwise, .n = count * dim, .value = 0});
+    norm_back(cmd, model, head->gathered->address, model->output_norm, back, rowwise, count);
+    op_fill(cmd, (struct fill_args){.y = grads->stream->address, .n = rows * dim, .value = 0});
+    op_scatter_rows(cmd, (struct scatter_rows_args){.x = rowwise, .slot = head->index->address,
+                                                    .y = grads->stream->address, .rows = count,
+                                                    .cols = dim});
+}
+
+// Gradient at mid, from and to grads->stream.
+static void ffn_back(struct cmd *cmd, const struct model *model, const struct act *act,
+                     const struct layer *l, const struct grads *grads, uint32_t rows)
+{
+    fbuf stream = grads->stream->address, gate = grads->gate->address, up = grads->up->address;
+    gemm_backward(cmd, stream, l->down, 0, grads->key->address, rows);
+    op_silu_gate_back(cmd, (struct silu_gate_back_args){.g = act->gate->address,
+                                                        .u = act->up->address,
+                                                        .dy = grads->key->address, .dg = gate,
+                                                        .du = up, .n = rows * model->config.ffn});
+    gemm_backward(cmd, gate, l->gate, 0, grads->dim->address, rows);
+    gemm_backward(cmd, up, l->up, grads->dim->address, grads->dim->address, rows);
+    norm_back(cmd, model, act->mid->address, l->ffn_norm, grads->dim->address, stream, rows);
+}
+
+static void turn_back(struct cmd *cmd, const struct model *model, const struct batch *batch,
+                      fbuf x, fbuf y, uint32_t heads)
+{
+    op_rope(cmd, (struct rope_args){.x = x, .table = model->rope->address,
+                                    .pos = batch->pos->address, .slot = model->iota->address,
+                                    .y = y, .rows = batch->rows, .heads = heads,
+                                    .dim = model->config.head_dim,
+                                    .interleaved = model->config.rope_interleaved, .sign = -1});
+}
+
+static void attention_back(struct cmd *cmd, const struct model *model, const struct batch *batch,
+                           const struct act *act, fbuf k, fbuf v, const struct grads *grads)
+{
+    const struct config *c = &model->config;
+    const float scale = 1 / sqrtf((float)c->head_dim);
+    const float work = (float)(6 * batch->work * c->heads * c->head_dim);
+    op_attention_back_q(cmd, (struct attention_back_q_args){
+                                 .q = act->q->address, .k = k, .v = v,
+                                 .first = batch->first->address, .count = batch->count->address,
+                                 .o = act->o->address, .lse = act->lse->address,
+                                 .dy = grads->queries->address, .dq = grads->turned_q->address,
+                                 .dot = grads->dot->address, .rows = batch->rows,
+                                 .heads = c->heads, .kv_heads = c->kv_heads, .dim = c->head_dim,
+                                 .window = c->sliding_window, .scale = scale, .work = work});
+    op_attention_back_kv(cmd, (struct attention_back_kv_args){
+                                  .q = act->q->address, .k = k, .v = v,
+                                  .slot = batch->slot->address, .last = batch->last->address,
+                                  .dot = grads->dot->address, .lse = act->lse->address,
+                                  .dy = grads->queries->address, .dk = grads->turned_k->address,
+                                  .dv = grads->v->address, .rows = batch->rows, .heads = c->heads,
+                                  .kv_heads = c->kv_heads, .dim = c->head_dim,
+                                  .window = c->sliding_window, .scale = scale, .work = work});
+    turn_back(cmd, model, batch, grads->turned_q->address, grads->queries->address, c->heads);
+    turn_back(cmd, model, batch, grads->turned_k->address, grads->k->address, c->kv_heads);
+}
+
+void backward_layers(struct cmd *cmd, const struct model *model, const struct batch *batch,
+                     const struct cache *cache, const struct acts *acts,
+                     const struct grads *grads, uint32_t from, uint32_t to)
+{
+    uint32_t rows = batch->rows;
+    for (uint32_t layer = to; layer-- > from;) {
+        const struct layer *l = &model->layers[layer];
+        const struct act *act = &acts->layers[layer - acts->from];
+        fbuf normed = grads->dim->address;
+        ffn_back(cmd, model, act, l, grads, rows);
+        gemm_backward(cmd, grads->stream->address, l->attn_output, 0, grads->queries->address,
+                      rows);
+        attention_back(cmd, model, batch, act, cache->k[layer - cache->from]->address,
+                       cache->v[layer - cache->from]->address, grads);
+        gemm_backward(cmd, grads->queries->address, l->q, 0, normed, rows);
+        gemm_backward(cmd, grads->k->address, l->k, normed, normed, rows);
+        gemm_backward(cmd, grads->v->address, l->v, normed, normed, rows);
+        norm_back(cmd, model, acts->stream[layer - acts->from]->address, l->attn_norm, normed,
+                  grads->stream->address, rows);
+    }
+}

@@ -1,0 +1,210 @@
+#include "model/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/status.h"
+
+enum { POSITIONS_MAX = 8192, FINITE_GROUPS = 256 };
+
+static bool keep(struct model *model, struct buffer *buffer)
+{
+    if (!mem_grow(&model->buffers, &model->buffer_capacity, model->buffer_count + 1,
+                  sizeof *model->buffers, "the model")) {
+        buffer_free(model->dev, &buffer);
+        return false;
+    }
+    model->buffers[model->buffer_count++] = buffer;
+    return true;
+}
+
+// A NaN that enters here would only show as nonsense at the end.
+static bool tensor_finite(struct model *model, const struct tensor *t, fbuf data)
+{
+    struct buffer *counts = NULL;
+    uint32_t host[FINITE_GROUPS], bad = 0;
+    if (!buffer_new(model->dev, sizeof host, "a check", &counts)) return false;
+    struct cmd cmd;
+    cmd_start(&cmd, model->dev, false);
+    op_count_nonfinite(&cmd, (struct count_nonfinite_args){.w = data,
+                                                           .y = counts->address,
+                                                           .n = (uint)(t->rows * t->cols),
+                                                           .groups = FINITE_GROUPS,
+                                                           .type = t->dtype});
+    bool ok = cmd_run_once(&cmd) && buffer_read(model->dev, counts, 0, host, sizeof host);
+    cmd_free(&cmd);
+    buffer_free(model->dev, &counts);
+    for (uint32_t i = 0; ok && i < FINITE_GROUPS; i++) bad += host[i];
+    if (ok && bad)
+        ok = fail(STATUS_BAD_DATA, "%s: tensor %s has %u values that are NaN or infinite",
+                  model->weights->path, t->name, bad);
+    return ok;
+}
+
+static bool upload(struct model *model, const struct tensor *t, fbuf *address)
+{
+    struct buffer *buffer;
+    if (!buffer_from(model->dev, t->data, t->bytes, t->name, &buffer)) return false;
+    if (!keep(model, buffer)) return false;
+    *address = buffer->address;
+    return tensor_finite(model, t, buffer->address);
+}
+
+// Norms and biases are few: they are kept as f32, whatever the file has.
+static bool upload_vector(struct model *model, enum part part, uint32_t layer, fbuf *address)
+{
+    const struct tensor *t = weights_part(model->weights, part, layer);
+    if (!t) return true; // an absent bias
+    if (t->dtype == DTYPE_F32) return upload(model, t, address);
+    struct buffer *wide = NULL;
+    fbuf stored = 0;
+    if (!upload(model, t, &stored)) return false;
+    if (!buffer_new(model->dev, t->cols * sizeof(float), t->name, &wide)) return false;
+    if (!keep(model, wide)) return false;
+    *address = wide->address;
+    struct cmd cmd;
+    cmd_start(&cmd, model->dev, false);
+    op_embed(&cmd, (struct embed_args){.w = stored,
+                                       .tokens = model->iota->address,
+                                       .y = wide->address,
+                                       .rows = 1,
+                                       .cols = (uint)t->cols,
+                                       .type = t->dtype});
+    bool ok = cmd_run_once(&cmd);
+    cmd_free(&cmd);
+    return ok;
+}
+
+static bool upload_weight(struct model *model, enum part part, uint32_t layer, struct weight *w)
+{
+    const struct tensor *t = weights_part(model->weights, part, layer);
+    *w = (struct weight){
+        .dtype = t->dtype, .rows = (uint32_t)t->rows, .cols = (uint32_t)t->cols};
+    return upload(model, t, &w->data);
+}
+
+static bool upload_layer(struct model *model, uint32_t i)
+{
+    struct layer *l = &model->layers[i];
+    return upload_vector(model, PART_ATTN_NORM, i, &l->attn_norm) &&
+           upload_vector(model, PART_FFN_NORM, i, &l->ffn_norm) &&
+           upload_vector(model, PART_Q_BIAS, i, &l->q_bias) &&
+           upload_vector(model, PART_K_BIAS, i, &l->k_bias) &&
+           upload_vector(model, PART_V_BIAS, i, &l->v_bias) &&
+           upload_weight(model, PART_Q, i, &l->q) && upload_weight(model, PART_K, i, &l->k) &&
+           upload_weight(model, PART_V, i, &l->v) &&
+           upload_weight(model, PART_ATTN_OUTPUT, i, &l->attn_output) &&
+           upload_weight(model, PART_FFN_GATE, i, &l->gate) &&
+           upload_weight(model, PART_FFN_UP, i, &l->up) &&
+           upload_weight(model, PART_FFN_DOWN, i, &l->down);
+}
+
+// Angles of rotary positions, pos / base^(2i / dim) / factor_i, as a table: the same on every
+// device, which sin and cos of shaders are not.
+static bool rope_table(struct model *model)
+{
+    const struct config *c = &model->config;
+    const struct tensor *factors = weights_part(model->weights, PART_ROPE_FREQS, 0);
+    uint32_t pairs = c->head_dim / 2;
+    model->positions = c->context && c->context < POSITIONS_MAX ? c->context : POSITIONS_MAX;
+    float *table = mem_new((size_t)model->positions * pairs, 2 * sizeof *table, "rotary angles");
+    if (!table) return false;
+    if (factors && factors->dtype != DTYPE_F32) {
+        free(table);
+        return fail(STATUS_BAD_DATA, "%s: tensor %s is %s, wanted F32", model->weights->path,
+                    factors->name, dtype_table[factors->dtype].name);
+    }
+    const float *factor = factors ? (const float *)(const void *)factors->data : NULL;
+    for (uint32_t p = 0; p < model->positions; p++)
+        for (uint32_t i = 0; i < pairs; i++) {
+            double speed = pow((double)c->rope_base, -2.0 * i / c->head_dim);
+            if (factor) speed /= (double)factor[i];
+            table[2 * (p * pairs + i)] = (float)cos(p * speed);
+            table[2 * (p * pairs + i) + 1] = (float)sin(p * speed);
+        }
+    bool ok = buffer_from(model->dev, table, (uint64_t)model->positions * pairs * 2 * sizeof *table,
+                          "rotary angles", &model->rope);
+    free(table);
+    return ok;
+}
+
+static bool iota_make(struct model *model)
+{
+    uint32_t *numbers = mem_new(MODEL_IOTA, sizeof *numbers, "row numbers");
+    if (!numbers) return false;
+    for (uint32_t i = 0; i < MODEL_IOTA; i++) numbers[i] = i;
+    bool ok = buffer_from(model->dev, numbers, MODEL_IOTA * sizeof *numbers, "row numbers",
+                          &model->iota);
+    free(numbers);
+    return ok;
+}
+
+bool model_open(struct model *model, struct device *dev, const struct weights *weights)
+{
+    *model = (struct model){.dev = dev, .weights = weights, .config = weights->config};
+    const struct config *c = &model->config;
+    model->layers = mem_new(c->layers, sizeof *model->layers, "the layers");
+    bool ok = model->layers && iota_make(model) && rope_table(model) &&
+              upload_weight(model, PART_EMBED, 0, &model->embed) &&
+              upload_vector(model, PART_OUTPUT_NORM, 0, &model->output_norm);
+    struct progress bar;
+    progress_start(&bar, "loading", "layer", c->layers);
+    for (uint32_t i = 0; ok && i < c->layers; i++) {
+        ok = upload_layer(model, i);
+        progress_step(&bar, 1);
+    }
+    progress_end(&bar);
+    model->head = model->embed;
+    if (ok && !c->tied) ok = upload_weight(model, PART_OUTPUT, 0, &model->head);
+    if (!ok) model_close(model);
+    return ok;
+}
+
+void model_close(struct model *model)
+{
+    if (!model->dev) return;
+    for (size_t i = 0; i < model->buffer_count; i++) buffer_free(model->dev, &model->buffers[i]);
+    buffer_free(model->dev, &model->rope);
+    buffer_free(model->dev, &model->iota);
+    buffer_free(model->dev, &model->edited);
+    free(model->buffers);
+    free(model->layers);
+    *model = (struct model){0};
+}
+
+bool model_restore(struct model *model)
+{
+    const struct tensor *t =
+        weights_part(model->weights, PART_FFN_DOWN, model->edited_layer);
+    struct buffer *stored = NULL;
+    if (!buffer_from(model->dev, t->data, t->bytes, t->name, &stored)) return false;
+    struct cmd cmd;
+    cmd_start(&cmd, model->dev, false);
+    op_embed(&cmd, (struct embed_args){.w = stored->address,
+                                       .tokens = model->iota->address,
+                                       .y = model->edited->address,
+                                       .rows = (uint)t->rows,
+                                       .cols = (uint)t->cols,
+                                       .type = t->dtype});
+    bool ok = cmd_run_once(&cmd);
+    cmd_free(&cmd);
+    buffer_free(model->dev, &stored);
+    return ok;
+}
+
+bool model_edit(struct model *model, uint32_t layer)
+{
+    struct weight *down = &model->layers[layer].down;
+    if (model->edited && model->edited_layer == layer) return true;
+    if (model->edited)
+        return fail(STATUS_USAGE, "layer %u: got a second edited layer, layer %u is edited already",
+                    layer, model->edited_layer);
+    if (!buffer_new(model->dev, (uint64_t)down->rows * down->cols * sizeof(float),
+                    "the edited matrix", &model->edited))
+        return false;
+    model->edited_layer = layer;
+    *down = weight_of(model->edited->address, down->rows, down->cols);
+    return model_restore(model);
+}
