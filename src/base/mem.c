@@ -34,6 +34,6 @@ bool mem_grow(void *array, size_t *capacity, size_t wanted, size_t size, const c
 char *mem_text(const char *text, size_t length, const char *what)
 {
     char *copy = mem_new(length + 1, 1, what);
-    if (copy) memcpy(copy, text, length);
+    if (copy && length) memcpy(copy, text, length);
     return copy;
 }

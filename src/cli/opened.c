@@ -19,16 +19,21 @@ void opened_model_close(struct opened *o)
     weights_close(&o->weights);
 }
 
-bool opened_start(struct opened *o, const struct args *args)
+bool opened_device(struct opened *o, const struct args *args)
 {
-    if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
     struct device_options options = {
         .name = args->device, .validate = args->validate, .profile = args->profile};
     if (!device_open(&o->dev, &options)) return false;
     log_say("device: %s (%s)", o->dev.info.name, o->dev.info.driver);
     if (o->dev.info.rank >= 4)
         log_detail("no GPU is used: this is a CPU device");
-    return opened_model(o, args->model);
+    return true;
+}
+
+bool opened_start(struct opened *o, const struct args *args)
+{
+    if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
+    return opened_device(o, args) && opened_model(o, args->model);
 }
 
 static int slower(const void *a, const void *b)

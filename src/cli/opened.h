@@ -11,6 +11,7 @@ struct opened {
     struct model model;
 };
 
+bool opened_device(struct opened *o, const struct args *args);
 bool opened_start(struct opened *o, const struct args *args); // args->model
 bool opened_model(struct opened *o, const char *path);        // the device is open already
 void opened_model_close(struct opened *o);

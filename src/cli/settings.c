@@ -1,0 +1,48 @@
+#include "cli/settings.h"
+
+#include <math.h>
+
+#include "base/status.h"
+
+// Words in the order of the option table.
+const char *settings_solver(const struct args *args)
+{
+    return (const char *[]){"memit", "rome"}[args->solver];
+}
+
+const char *settings_guard(const struct args *args)
+{
+    return (const char *[]){"none", "r-edit", "oedit", "oedit-plus"}[args->guard];
+}
+
+static void real(double *to, float from)
+{
+    if (!isnan(from)) *to = (double)from;
+}
+
+bool settings_open(struct hparams *h, const struct args *args, const struct config *config)
+{
+    if (!hparams_open(h, config, settings_solver(args), args->hparams)) return false;
+    if (args->layer != UINT32_MAX) h->layer = args->layer;
+    if (h->layer >= config->layers) {
+        hparams_free(h);
+        return fail(STATUS_USAGE, "--layer: got %u, the model has layers 0 to %u", args->layer,
+                    config->layers - 1);
+    }
+    real(&h->lambda, args->lambda);
+    real(&h->lambda1, args->lambda1);
+    real(&h->lambda2, args->lambda2);
+    real(&h->lambda3, args->lambda3);
+    real(&h->rate, args->rate);
+    real(&h->clamp, args->clamp);
+    real(&h->decay, args->decay);
+    real(&h->kl, args->kl);
+    real(&h->stop, args->stop);
+    real(&h->ridge, args->ridge);
+    if (args->q_max != UINT32_MAX) h->q_max = args->q_max;
+    if (args->contexts != UINT32_MAX) h->contexts = args->contexts;
+    if (args->steps) h->steps = args->steps;
+    h->cosine = (enum cosine_mode)args->cosine;
+    h->projector = (enum projector)args->projector;
+    return true;
+}

@@ -1,0 +1,8 @@
+// Hyper-parameters as the command line leaves them.
+#pragma once
+#include "cli/args.h"
+#include "edit/hparams.h"
+
+bool settings_open(struct hparams *hparams, const struct args *args, const struct config *config);
+const char *settings_solver(const struct args *args);
+const char *settings_guard(const struct args *args);

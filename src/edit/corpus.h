@@ -1,0 +1,23 @@
+// Text as blocks of tokens, for C and grad G.
+#pragma once
+#include "io/tokenizer.h"
+#include "model/model.h"
+
+struct corpus {
+    uint32_t *tokens; // [count]
+    uint32_t count, block; // the last block may be shorter
+    uint64_t id;           // hash of tokens and block
+    char source[64];       // for messages: where it is from
+};
+
+// The first `limit` tokens of a file; fewer, said so, if the file is shorter.
+bool corpus_from_file(struct corpus *corpus, const struct tokenizer *tokenizer, const char *path,
+                      uint32_t limit, uint32_t block);
+// At least `limit` tokens sampled from the model itself, 64 texts at a time; kept in the cache.
+bool corpus_from_model(struct corpus *corpus, struct model *model, struct weights *weights,
+                       const struct tokenizer *tokenizer, uint32_t limit, uint64_t seed);
+void corpus_free(struct corpus *corpus);
+
+uint32_t corpus_blocks(const struct corpus *corpus);
+// Block i as [begin, end) of tokens.
+void corpus_block(const struct corpus *corpus, uint32_t i, uint32_t *begin, uint32_t *end);

@@ -1,0 +1,118 @@
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "edit/guards.h"
+#include "edit/sequence.h"
+#include "edit/solvers.h"
+#include "edit/stats.h"
+
+bool editor_dot(struct editor *e, fbuf a, fbuf b, uint32_t n, double *result)
+{
+    float value = 0;
+    struct cmd cmd;
+    cmd_start(&cmd, e->model->dev, false);
+    op_dot_rows(&cmd, (struct dot_rows_args){.x = a, .w = b, .y = e->scalars->address, .rows = 1,
+                                             .cols = n});
+    bool ok = cmd_run_once(&cmd) &&
+              buffer_read(e->model->dev, e->scalars, 0, &value, sizeof value);
+    cmd_free(&cmd);
+    *result = (double)value;
+    return ok;
+}
+
+static bool vectors(struct editor *e)
+{
+    struct device *dev = e->model->dev;
+    uint64_t dim = e->model->config.dim * 4ull, ffn = e->model->config.ffn * 4ull;
+    return buffer_new(dev, dim, "delta", &e->delta) && buffer_new(dev, dim, "u", &e->u) &&
+           buffer_new(dev, dim, "a value", &e->plain_value) &&
+           buffer_new(dev, dim, "a value", &e->right_value) &&
+           buffer_new(dev, ffn, "a key", &e->plain_key) &&
+           buffer_new(dev, ffn, "a key", &e->left_key) &&
+           buffer_new(dev, ffn, "a key", &e->right_key) && buffer_new(dev, ffn, "w", &e->w) &&
+           buffer_new(dev, 64, "scalars", &e->scalars);
+}
+
+// Directions whose singular value is rounding error mean nothing: they are never used.
+static uint32_t meaningful(const float *values, uint32_t dim, uint32_t ffn)
+{
+    uint32_t count = 0;
+    while (count < dim && values[count] > (float)ffn * 6e-8f * values[0]) count++;
+    return count;
+}
+
+static bool directions(struct editor *e, struct weights *weights, const struct corpus *corpus)
+{
+    uint32_t dim = e->model->config.dim;
+    float *values = mem_new(dim, sizeof *values, "singular values");
+    bool ok = values && stats_directions(e->model, weights, corpus, e->hparams.layer,
+                                         &e->directions, values);
+    if (ok) e->direction_count = meaningful(values, dim, e->model->config.ffn);
+    free(values);
+    return ok;
+}
+
+static bool corpus_open(struct editor *e, struct weights *weights,
+                        const struct sequence_options *o, uint32_t tokens, struct corpus *corpus)
+{
+    if (o->text)
+        return corpus_from_file(corpus, e->tokenizer, o->text, tokens, e->hparams.block);
+    // Text that nobody gave is dear: sampled, and only as much as gives C full rank with room.
+    uint32_t enough = 4 * e->model->config.ffn, wanted = o->tokens ? o->tokens : enough;
+    return corpus_from_model(corpus, e->model, weights, e->tokenizer, wanted, o->seed);
+}
+
+// C over much text, grad G over less of the same.
+static bool statistics(struct editor *e, struct weights *weights, const struct sequence_options *o)
+{
+    const struct hparams *h = &e->hparams;
+    struct corpus corpus = {0}, shorter = {0};
+    uint32_t c_tokens = o->tokens ? o->tokens : h->stats_tokens;
+    uint32_t g_tokens = h->grad_tokens < c_tokens ? h->grad_tokens : c_tokens;
+    bool ok = corpus_open(e, weights, o, c_tokens, &corpus) &&
+              stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
+              factor_new(e->model->dev, e->moment, e->model->config.ffn, h->ridge, &e->factor);
+    if (ok && e->guard->directions)
+        ok = (o->text ? corpus_open(e, weights, o, g_tokens, &shorter) &&
+                            directions(e, weights, &shorter)
+                      : directions(e, weights, &corpus));
+    corpus_free(&corpus);
+    corpus_free(&shorter);
+    return ok;
+}
+
+bool editor_open(struct editor *e, struct model *model, struct weights *weights,
+                 const struct tokenizer *tokenizer, struct sequence_options *o)
+{
+    *e = (struct editor){.model = model, .tokenizer = tokenizer, .hparams = o->hparams,
+                         .solver = solver_find(o->solver), .guard = guard_find(o->guard)};
+    o->hparams = (struct hparams){0};
+    bool ok = e->solver || fail(STATUS_USAGE, "--solver: unknown solver '%s'", o->solver);
+    ok = ok && (e->guard || fail(STATUS_USAGE, "--guard: unknown guard '%s'", o->guard));
+    if (ok && e->hparams.layer >= model->config.layers)
+        ok = fail(STATUS_USAGE, "--layer: got %u, the model has layers 0 to %u", e->hparams.layer,
+                  model->config.layers - 1);
+    ok = ok && vectors(e) && contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed) &&
+         statistics(e, weights, o) && model_edit(model, e->hparams.layer) &&
+         (!e->guard->start || e->guard->start(e));
+    if (!ok) editor_close(e);
+    return ok;
+}
+
+void editor_close(struct editor *e)
+{
+    if (!e->model) return;
+    struct device *dev = e->model->dev;
+    if (e->guard && e->guard->stop) e->guard->stop(e);
+    factor_free(&e->factor);
+    struct buffer **all[] = {&e->moment,      &e->directions, &e->delta,     &e->u, &e->plain_value,
+                             &e->right_value, &e->plain_key,  &e->left_key,  &e->right_key, &e->w,
+                             &e->scalars};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_free(dev, all[i]);
+    contexts_free(&e->contexts);
+    hparams_free(&e->hparams);
+    *e = (struct editor){0};
+}

@@ -1,0 +1,146 @@
+#include "edit/hparams.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/status.h"
+
+struct asset {
+    const char *name;
+    const unsigned char *text;
+};
+
+#include "assets.inc" // made by CMake: assets[]
+
+struct field {
+    const char *name;
+    enum { WHOLE, REAL } kind;
+    size_t offset;
+};
+
+#define FIELD(kind, name) {#name, kind, offsetof(struct hparams, name)}
+static const struct field fields[] = {
+    FIELD(WHOLE, layer),         FIELD(REAL, lambda),          FIELD(REAL, rate),
+    FIELD(WHOLE, steps),         FIELD(REAL, stop),            FIELD(REAL, kl),
+    FIELD(REAL, decay),          FIELD(REAL, clamp),           FIELD(REAL, lambda1),
+    FIELD(REAL, lambda2),        FIELD(REAL, lambda3),         FIELD(WHOLE, q_max),
+    FIELD(REAL, ridge),          FIELD(WHOLE, contexts),       FIELD(WHOLE, context_short),
+    FIELD(WHOLE, context_long),  FIELD(WHOLE, block),          FIELD(WHOLE, stats_tokens),
+    FIELD(WHOLE, grad_tokens),
+};
+
+// {"name": {"value": 5, "cite": "..."}} or {"name": 5}; -1 keeps what is there.
+static bool section_read(struct hparams *h, const cJSON *section, const char *where)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, section)
+    {
+        const cJSON *value = cJSON_IsObject(item) ? cJSON_GetObjectItem(item, "value") : item;
+        const struct field *field = NULL;
+        for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+            if (strcmp(fields[i].name, item->string) == 0) field = &fields[i];
+        if (!field)
+            return fail(STATUS_BAD_DATA, "%s: unknown hyper-parameter '%s'", where, item->string);
+        if (!cJSON_IsNumber(value) || (value->valuedouble < 0 && value->valuedouble != -1) ||
+            value->valuedouble > 1e9)
+            return fail(STATUS_BAD_DATA, "%s: '%s' wants a number from 0 to 1e9", where,
+                        item->string);
+        if (value->valuedouble < 0) continue;
+        void *at = (char *)h + field->offset;
+        if (field->kind == WHOLE)
+            *(uint32_t *)at = (uint32_t)value->valuedouble;
+        else
+            *(double *)at = value->valuedouble;
+    }
+    return true;
+}
+
+static bool texts_read(struct hparams *h, const cJSON *list, const char *where)
+{
+    if (!list) return true;
+    uint32_t count = (uint32_t)cJSON_GetArraySize(list), i = 0;
+    h->context_texts = mem_new(count, sizeof *h->context_texts, "contexts");
+    if (!h->context_texts) return false;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list)
+    {
+        if (!cJSON_IsString(item))
+            return fail(STATUS_BAD_DATA, "%s: 'context_texts' wants a list of strings", where);
+        h->context_texts[i] = mem_text(item->valuestring, strlen(item->valuestring), "contexts");
+        if (!h->context_texts[i++]) return false;
+        h->context_text_count = i;
+    }
+    return true;
+}
+
+static bool document_read(struct hparams *h, const char *text, const char *solver,
+                          const char *where)
+{
+    const char *end = NULL;
+    cJSON *root = cJSON_ParseWithOpts(text, &end, true);
+    bool ok = cJSON_IsObject(root) || fail(STATUS_BAD_DATA, "%s: not a JSON object", where);
+    const cJSON *name = ok ? cJSON_GetObjectItem(root, "model") : NULL;
+    if (cJSON_IsString(name)) snprintf(h->model, sizeof h->model, "%s", name->valuestring);
+    ok = ok && section_read(h, cJSON_GetObjectItem(root, "values"), where) &&
+         section_read(h, cJSON_GetObjectItem(root, solver), where) &&
+         texts_read(h, cJSON_GetObjectItem(root, "context_texts"), where);
+    cJSON_Delete(root);
+    return ok;
+}
+
+// How many of the shape's numbers a file names, all of which must fit; -1: it is another model's.
+static int match(const char *text, const struct config *config)
+{
+    const struct {
+        const char *name;
+        double value;
+    } shape[] = {{"layers", config->layers}, {"dim", config->dim}, {"ffn", config->ffn},
+                 {"vocab", config->vocab}};
+    cJSON *root = cJSON_Parse(text);
+    const cJSON *wanted = cJSON_GetObjectItem(root, "match"), *item;
+    int named = 0;
+    cJSON_ArrayForEach(item, wanted)
+        for (size_t i = 0; i < sizeof shape / sizeof *shape && named >= 0; i++)
+            if (strcmp(shape[i].name, item->string) == 0)
+                named = item->valuedouble == shape[i].value ? named + 1 : -1;
+    cJSON_Delete(root);
+    return named;
+}
+
+bool hparams_open(struct hparams *h, const struct config *config, const char *solver,
+                  const char *path)
+{
+    *h = (struct hparams){.q_max = UINT32_MAX, .layer = config->layers / 4,
+                          .lambda = config->ffn};
+    const struct asset *best = NULL;
+    int most = -1;
+    for (size_t i = 0; i < sizeof assets / sizeof *assets; i++) {
+        int named = match((const char *)assets[i].text, config);
+        if (named > most) {
+            most = named;
+            best = &assets[i];
+        }
+    }
+    char *text = NULL;
+    size_t size = 0;
+    bool ok = document_read(h, (const char *)best->text, solver, best->name) &&
+              (!path || (file_read(path, &text, &size) && document_read(h, text, solver, path)));
+    free(text);
+    if (ok && h->layer >= config->layers)
+        ok = fail(STATUS_BAD_DATA, "hyper-parameters: layer %u, the model has %u", h->layer,
+                  config->layers);
+    if (!ok) hparams_free(h);
+    return ok;
+}
+
+void hparams_free(struct hparams *h)
+{
+    for (uint32_t i = 0; i < h->context_text_count; i++) free(h->context_texts[i]);
+    free(h->context_texts);
+    h->context_texts = NULL;
+    h->context_text_count = 0;
+}

@@ -1,0 +1,32 @@
+// Hyper-parameters of an edit: from assets/hparams, a file of the user's, the command line.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/weights.h"
+
+enum cosine_mode { COSINE_SQUARE, COSINE_ABS, COSINE_SIGNED }; // METHOD: only the square is basis-free
+enum projector { PROJECTOR_PAPER, PROJECTOR_EXACT };           // Eq. 28 as printed, or Eq. 15
+
+struct hparams {
+    char model[64]; // whose they are
+    uint32_t layer;
+    double lambda;                    // weight of C (Eq. 6, App. C.2)
+    double rate, stop, kl, decay, clamp; // of the value's optimisation (Eq. 5)
+    uint32_t steps;
+    double lambda1, lambda2, lambda3; // Eq. 13; q = lambda3 * T
+    uint32_t q_max;
+    enum cosine_mode cosine;
+    enum projector projector;
+    double ridge; // times mean(diag C)
+    uint32_t contexts, context_short, context_long; // prefixes and their tokens
+    uint32_t block, stats_tokens, grad_tokens;
+    char **context_texts; // fixed prefixes instead of sampled ones [context_text_count]
+    uint32_t context_text_count;
+};
+
+// The embedded file that matches the model's shape, or defaults; `path` (or NULL) goes on top.
+// `solver`: "memit" or "rome", whose own section comes last.
+bool hparams_open(struct hparams *hparams, const struct config *config, const char *solver,
+                  const char *path);
+void hparams_free(struct hparams *hparams);

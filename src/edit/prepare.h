@@ -1,0 +1,17 @@
+// What a single-layer edit never changes, computed once ahead for many requests in one batch:
+// the keys of the edited layer and the residual stream beside them, at all positions (DESIGN 4.1).
+#pragma once
+#include "edit/prompts.h"
+#include "model/forward.h"
+
+struct prepared {
+    struct device *dev;
+    uint32_t rows;
+    uint32_t *first;          // row of each request's prompt 0 [requests]; its prompts follow
+    struct buffer *mid, *key; // [rows, dim], [rows, ffn]
+};
+
+// As many of the `count` requests as fit into the batch (at least one): *taken.
+bool prepare(struct prepared *prepared, const struct model *model, const struct prompts *prompts,
+             uint32_t count, uint32_t layer, uint32_t *taken);
+void prepared_free(struct prepared *prepared);

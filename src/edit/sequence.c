@@ -1,0 +1,192 @@
+#include "edit/sequence.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "edit/value.h"
+
+// Weights of the prompts' keys (O-Edit Eq. 4; METHOD 1.2). count: prompts without the KL prompt.
+static void key_weights(enum key_mean mean, uint32_t count, float *weights)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (mean == KEY_PLAIN || count == 1)
+            weights[i] = i == 0;
+        else if (mean == KEY_MEAN)
+            weights[i] = 1 / (float)count;
+        else
+            weights[i] = i == 0 ? 0.5f : 0.5f / (float)(count - 1);
+    }
+}
+
+static bool key_make(struct editor *e, const struct edit *edit, enum key_mean mean, fbuf y)
+{
+    struct device *dev = e->model->dev;
+    const struct prompts *p = edit->prompts;
+    uint32_t count = p->count - 1, row = edit->first;
+    uint32_t *index = mem_new(count, sizeof *index, "lookups");
+    float *weights = mem_new(count, sizeof *weights, "lookups");
+    struct buffer *index_buffer = NULL, *weight_buffer = NULL;
+    bool ok = index && weights;
+    for (uint32_t i = 0; ok && i < count; i++) {
+        index[i] = row + p->items[i].lookup;
+        row += p->items[i].count;
+    }
+    if (ok) key_weights(mean, count, weights);
+    ok = ok && buffer_from(dev, index, count * sizeof *index, "lookups", &index_buffer) &&
+         buffer_from(dev, weights, count * sizeof *weights, "lookups", &weight_buffer);
+    if (ok) {
+        struct cmd cmd;
+        cmd_start(&cmd, dev, false);
+        op_sum_rows(&cmd, (struct sum_rows_args){.x = edit->prepared->key->address,
+                                                 .index = index_buffer->address,
+                                                 .weight = weight_buffer->address, .y = y,
+                                                 .count = count, .cols = e->model->config.ffn});
+        ok = cmd_run_once(&cmd);
+        cmd_free(&cmd);
+    }
+    buffer_free(dev, &index_buffer);
+    buffer_free(dev, &weight_buffer);
+    free(index);
+    free(weights);
+    return ok;
+}
+
+// k* in its places, W k of the plain prompt and of k_right, and their lengths.
+static bool keys_find(struct editor *e, struct edit *edit)
+{
+    const struct weight down = e->model->layers[e->hparams.layer].down;
+    double v0 = 0, key = 0;
+    edit->left = e->solver->left;
+    edit->right = e->solver->right;
+    if (e->guard->key) e->guard->key(edit);
+    if (!key_make(e, edit, KEY_PLAIN, e->plain_key->address) ||
+        !key_make(e, edit, edit->left, e->left_key->address) ||
+        !key_make(e, edit, edit->right, e->right_key->address))
+        return false;
+    struct cmd cmd;
+    cmd_start(&cmd, e->model->dev, false);
+    gemm_forward(&cmd, e->plain_key->address, down, 0, e->plain_value->address, 1);
+    gemm_forward(&cmd, e->right_key->address, down, 0, e->right_value->address, 1);
+    bool ok = cmd_run_once(&cmd);
+    cmd_free(&cmd);
+    ok = ok && editor_dot(e, e->plain_value->address, e->plain_value->address,
+                          e->model->config.dim, &v0) &&
+         editor_dot(e, e->plain_key->address, e->plain_key->address, e->model->config.ffn, &key);
+    edit->v0 = sqrt(v0);
+    edit->k_norm = sqrt(key);
+    if (ok && !(isfinite(edit->v0) && edit->v0 > 0))
+        ok = fail(STATUS_BAD_DATA, "edit %u (request %lld): |W k| is %g, wanted more than 0",
+                  edit->number, (long long)edit->request->id, edit->v0);
+    return ok;
+}
+
+// W <- W + u w^T (O-Edit Eq. 11).
+static bool apply(struct editor *e, struct edit *edit)
+{
+    const struct config *c = &e->model->config;
+    double u = 0, w = 0;
+    if (!editor_dot(e, e->u->address, e->u->address, c->dim, &u) ||
+        !editor_dot(e, e->w->address, e->w->address, c->ffn, &w))
+        return false;
+    edit->u_norm = sqrt(u);
+    edit->w_norm = sqrt(w);
+    if (!isfinite(u) || !isfinite(w))
+        return fail(STATUS_BAD_DATA, "edit %u (request %lld): the update is not finite",
+                    edit->number, (long long)edit->request->id);
+    if (edit->noop) return true;
+    struct cmd cmd;
+    cmd_start(&cmd, e->model->dev, false);
+    op_outer(&cmd, (struct outer_args){.u = e->u->address, .v = e->w->address,
+                                       .w = e->model->edited->address, .rows = c->dim,
+                                       .cols = c->ffn, .alpha = 1});
+    bool ok = cmd_run_once(&cmd);
+    cmd_free(&cmd);
+    return ok && (!e->guard->commit || e->guard->commit(e, edit));
+}
+
+// A median that follows its input by small steps; outliers do not move it.
+static void median_follow(double *median, double value)
+{
+    if (*median == 0) *median = value;
+    *median *= value > *median ? 1.1 : 1 / 1.1;
+}
+
+// METHOD 2: an edit whose key is the attention sink's disables the model; say so.
+static void warn(struct editor *e, const struct edit *edit)
+{
+    double norm = edit->u_norm * edit->w_norm;
+    long long id = (long long)edit->request->id;
+    if (edit->noop)
+        log_warn("edit %u (request %lld): nothing is left of the update after projection; the "
+                 "model is not changed (r = %u, q = %u of %u dimensions)", edit->number, id,
+                 edit->r, edit->q, e->model->config.dim);
+    else if (edit->kept < 0.1)
+        log_warn("edit %u (request %lld): the projection keeps only %.3f of the update",
+                 edit->number, id, edit->kept);
+    if (edit->number > 3 && (norm > 6 * e->medians[0] || edit->k_norm > 6 * e->medians[1]))
+        log_warn("edit %u (request %lld): |dW| = %.3g, |k| = %.3g stand out (typical %.3g, %.3g); "
+                 "a subject that is an attention sink disables the model", edit->number, id, norm,
+                 edit->k_norm, e->medians[0], e->medians[1]);
+    if (edit->noop) return;
+    median_follow(&e->medians[0], norm);
+    median_follow(&e->medians[1], edit->k_norm);
+}
+
+static bool edit_one(struct editor *e, struct edit *edit)
+{
+    double started = log_clock();
+    struct penalty penalties[2] = {0};
+    edit->kept = 1;
+    bool ok = keys_find(e, edit) &&
+              (!e->guard->loss || e->guard->loss(e, edit, penalties)) &&
+              value_find(e, edit, penalties) && e->solver->solve(e, edit) &&
+              (!e->guard->project || e->guard->project(e, edit)) && apply(e, edit);
+    if (!ok) return false;
+    edit->milliseconds = 1e3 * (log_clock() - started);
+    warn(e, edit);
+    e->edits++;
+    return true;
+}
+
+static bool run_prepared(struct editor *e, const struct request *requests,
+                         const struct prompts *prompts, const struct prepared *prepared,
+                         uint32_t count, edit_done done, void *user, struct progress *bar)
+{
+    struct trace *trace = mem_new(e->hparams.steps, sizeof *trace, "a trace");
+    bool ok = trace != NULL;
+    for (uint32_t i = 0; ok && i < count; i++) {
+        struct edit edit = {.request = &requests[i], .prompts = &prompts[i],
+                            .prepared = prepared, .first = prepared->first[i],
+                            .number = e->edits + 1, .trace = trace};
+        ok = edit_one(e, &edit) && (!done || done(user, e, &edit));
+        progress_step(bar, 1);
+    }
+    free(trace);
+    return ok;
+}
+
+bool sequence_run(struct editor *e, const struct request *requests, uint32_t count,
+                  edit_done done, void *user)
+{
+    struct prompts *prompts = mem_new(count, sizeof *prompts, "prompts");
+    bool ok = prompts != NULL;
+    // All requests are looked at before the first edit: bad input loses nothing.
+    for (uint32_t i = 0; ok && i < count; i++)
+        ok = prompts_new(&prompts[i], e->tokenizer, &requests[i], e->contexts.texts,
+                         e->contexts.count);
+    struct progress bar;
+    progress_start(&bar, "editing", "edit", count);
+    for (uint32_t i = 0, taken; ok && i < count; i += taken) {
+        struct prepared prepared = {0};
+        ok = prepare(&prepared, e->model, prompts + i, count - i, e->hparams.layer, &taken) &&
+             run_prepared(e, requests + i, prompts + i, &prepared, taken, done, user, &bar);
+        prepared_free(&prepared);
+    }
+    progress_end(&bar);
+    for (uint32_t i = 0; prompts && i < count; i++) prompts_free(&prompts[i]);
+    free(prompts);
+    return ok;
+}

@@ -1,0 +1,24 @@
+// A sequence of edits on one model, one after the other.
+#pragma once
+#include "edit/corpus.h"
+#include "edit/editor.h"
+
+struct sequence_options {
+    const char *solver, *guard;
+    struct hparams hparams; // taken over
+    const char *text;       // for C and grad G; NULL: the model's own samples
+    uint32_t tokens;        // of it; 0: as the hyper-parameters say
+    uint64_t seed;
+};
+
+// Makes everything that edits share: contexts, C and its factor, the guard's state.
+bool editor_open(struct editor *editor, struct model *model, struct weights *weights,
+                 const struct tokenizer *tokenizer, struct sequence_options *options);
+void editor_close(struct editor *editor);
+
+// What the caller is told of each finished edit.
+typedef bool (*edit_done)(void *user, const struct editor *editor, const struct edit *edit);
+
+// Edits the model by each request in turn (O-Edit Algorithms 1 and 2).
+bool sequence_run(struct editor *editor, const struct request *requests, uint32_t count,
+                  edit_done done, void *user);

@@ -1,0 +1,271 @@
+#include "edit/stats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "edit/store.h"
+#include "linalg/svd.h"
+
+enum { ROWS = 512 }; // tokens that run together
+
+// As many whole blocks as fit into ROWS, from block `first` on.
+static uint32_t take_blocks(const struct corpus *c, uint32_t first, struct sequence *sequences,
+                            uint32_t *rows)
+{
+    uint32_t count = 0;
+    *rows = 0;
+    for (uint32_t i = first; i < corpus_blocks(c) && count < ROWS; i++) {
+        uint32_t begin, end;
+        corpus_block(c, i, &begin, &end);
+        if (*rows + end - begin > ROWS && count > 0) break;
+        sequences[count++] = (struct sequence){
+            .tokens = c->tokens + begin, .end = end - begin, .slot = *rows};
+        *rows += end - begin;
+    }
+    return count;
+}
+
+// C += alpha * K^T K over some blocks.
+static bool moment_add(struct model *model, const struct sequence *sequences, uint32_t count,
+                       uint32_t rows, uint32_t layer, fbuf c, float alpha)
+{
+    struct batch batch = {0};
+    struct cache cache = {0};
+    struct acts acts = {0};
+    struct cmd cmd = {0};
+    uint32_t ffn = model->config.ffn;
+    bool ok = batch_new(&batch, model, sequences, count) &&
+              cache_new(&cache, model, 0, layer + 1, rows, true) &&
+              acts_new(&acts, model, 0, layer + 1, rows, false);
+    if (ok) {
+        cmd_start(&cmd, model->dev, false);
+        forward_embed(&cmd, model, &batch, &acts);
+        forward_layers(&cmd, model, &batch, &cache, &acts, 0, layer);
+        forward_key(&cmd, model, &batch, &cache, &acts, layer);
+        struct matrix keys = matrix_of(acts.key->address, rows, ffn);
+        gemm_tn(&cmd, keys, keys, matrix_of(c, ffn, ffn), alpha, 1, true);
+        ok = cmd_run_once(&cmd);
+    }
+    cmd_free(&cmd);
+    acts_free(&acts);
+    cache_free(&cache);
+    batch_free(&batch);
+    return ok;
+}
+
+static bool zeroed(struct device *dev, uint64_t n, const char *name, struct buffer **buffer)
+{
+    if (!buffer_new(dev, n * sizeof(float), name, buffer)) return false;
+    struct cmd cmd;
+    cmd_start(&cmd, dev, false);
+    op_fill(&cmd, (struct fill_args){.y = (*buffer)->address, .n = (uint)n, .value = 0});
+    bool ok = cmd_run_once(&cmd);
+    cmd_free(&cmd);
+    return ok;
+}
+
+static bool moment_compute(struct model *model, const struct corpus *corpus, uint32_t layer,
+                           struct buffer **c)
+{
+    struct sequence *sequences = mem_new(ROWS, sizeof *sequences, "sequences");
+    uint64_t ffn = model->config.ffn;
+    bool ok = sequences && zeroed(model->dev, ffn * ffn, "C", c);
+    struct progress bar;
+    progress_start(&bar, "statistics C", "token", corpus->count);
+    for (uint32_t i = 0, count, rows; ok && i < corpus_blocks(corpus); i += count) {
+        count = take_blocks(corpus, i, sequences, &rows);
+        ok = moment_add(model, sequences, count, rows, layer, (*c)->address,
+                        (float)(1 / (double)corpus->count));
+        progress_step(&bar, rows);
+    }
+    progress_end(&bar);
+    free(sequences);
+    return ok;
+}
+
+bool stats_moment(struct model *model, struct weights *weights, const struct corpus *corpus,
+                  uint32_t layer, struct buffer **c)
+{
+    uint64_t ffn = model->config.ffn, bytes = ffn * ffn * sizeof(float);
+    const char *hash = weights_hash(weights);
+    float *host = mem_new(ffn * ffn, sizeof *host, "C");
+    bool ok = hash && host;
+    char name[128] = "";
+    if (ok) snprintf(name, sizeof name, "c-%s-%u-%016llx.f32", hash, layer,
+                     (unsigned long long)corpus->id);
+    *c = NULL;
+    if (ok && store_load(name, ffn, ffn, host)) {
+        log_detail("C of layer %u from the cache", layer);
+        ok = buffer_from(model->dev, host, bytes, "C", c);
+    } else if (ok) {
+        log_say("C of layer %u from %u tokens of %s", layer, corpus->count, corpus->source);
+        ok = moment_compute(model, corpus, layer, c) &&
+             buffer_read(model->dev, *c, 0, host, bytes) && store_save(name, ffn, ffn, host);
+    }
+    free(host);
+    if (!ok) buffer_free(model->dev, c);
+    return ok;
+}
+
+// Everything one batch of blocks needs for its gradient.
+struct pass {
+    struct batch batch;
+    struct cache cache;
+    struct acts acts;
+    struct grads grads;
+    struct head head;
+    struct buffer *key, *target, *weight, *lse, *loss;
+    uint32_t targets;
+};
+
+static void pass_free(struct device *dev, struct pass *p)
+{
+    batch_free(&p->batch);
+    cache_free(&p->cache);
+    acts_free(&p->acts);
+    grads_free(&p->grads);
+    head_free(&p->head);
+    buffer_free(dev, &p->key);
+    buffer_free(dev, &p->target);
+    buffer_free(dev, &p->weight);
+    buffer_free(dev, &p->lse);
+    buffer_free(dev, &p->loss);
+}
+
+// The head's rows, targets and weights: every token but a block's last predicts the next.
+static bool targets_make(struct pass *p, const struct model *model,
+                         const struct sequence *sequences, uint32_t count, uint32_t rows)
+{
+    uint32_t *index = mem_new(rows, sizeof *index, "targets");
+    uint32_t *target = mem_new(rows, sizeof *target, "targets");
+    float *weight = mem_new(rows, sizeof *weight, "targets");
+    bool ok = index && target && weight;
+    for (uint32_t s = 0; ok && s < count; s++)
+        for (uint32_t t = 0; t + 1 < sequences[s].end; t++, p->targets++) {
+            index[p->targets] = sequences[s].slot + t;
+            target[p->targets] = sequences[s].tokens[t + 1];
+            weight[p->targets] = 1;
+        }
+    struct device *dev = model->dev;
+    uint64_t bytes = p->targets * sizeof(float);
+    ok = ok && p->targets > 0 && head_new(&p->head, model, index, p->targets) &&
+         buffer_from(dev, target, bytes, "targets", &p->target) &&
+         buffer_from(dev, weight, bytes, "targets", &p->weight) &&
+         buffer_new(dev, bytes, "losses", &p->lse) && buffer_new(dev, bytes, "losses", &p->loss);
+    free(index);
+    free(target);
+    free(weight);
+    return ok;
+}
+
+static void pass_record(struct cmd *cmd, struct model *model, struct pass *p, uint32_t layer,
+                        fbuf g)
+{
+    uint32_t rows = p->batch.rows, layers = model->config.layers, vocab = model->config.vocab;
+    forward_embed(cmd, model, &p->batch, &p->acts);
+    forward_layers(cmd, model, &p->batch, &p->cache, &p->acts, 0, layer + 1);
+    op_axpby(cmd, (struct axpby_args){.x = p->acts.key->address, .y = p->key->address,
+                                      .n = rows * model->config.ffn, .alpha = 1});
+    forward_layers(cmd, model, &p->batch, &p->cache, &p->acts, layer + 1, layers);
+    forward_head(cmd, model, &p->head, p->acts.stream[layers]->address);
+    op_cross_entropy(cmd, (struct cross_entropy_args){
+                              .logits = p->head.logits->address, .target = p->target->address,
+                              .lse = p->lse->address, .loss = p->loss->address,
+                              .rows = p->targets, .cols = vocab});
+    op_cross_entropy_back(cmd, (struct cross_entropy_back_args){
+                                   .target = p->target->address, .lse = p->lse->address,
+                                   .weight = p->weight->address,
+                                   .logits = p->head.logits->address, .rows = p->targets,
+                                   .cols = vocab});
+    backward_head(cmd, model, &p->head, &p->grads, rows);
+    backward_layers(cmd, model, &p->batch, &p->cache, &p->acts, &p->grads, layer + 1, layers);
+    gemm_tn(cmd, matrix_of(p->grads.stream->address, rows, model->config.dim),
+            matrix_of(p->key->address, rows, model->config.ffn),
+            matrix_of(g, model->config.dim, model->config.ffn), 1, 1, false);
+}
+
+static bool gradient_add(struct model *model, const struct sequence *sequences, uint32_t count,
+                         uint32_t rows, uint32_t layer, fbuf g, double *loss, uint32_t *targets)
+{
+    struct pass p = {0};
+    struct device *dev = model->dev;
+    struct cmd cmd = {0};
+    float *losses = mem_new(rows, sizeof *losses, "losses");
+    bool ok = losses && batch_new(&p.batch, model, sequences, count) &&
+              cache_new(&p.cache, model, 0, model->config.layers, rows, false) &&
+              acts_new(&p.acts, model, 0, model->config.layers, rows, true) &&
+              grads_new(&p.grads, model, rows) &&
+              buffer_new(dev, (uint64_t)rows * model->config.ffn * 4, "keys", &p.key) &&
+              targets_make(&p, model, sequences, count, rows);
+    if (ok) {
+        cmd_start(&cmd, dev, false);
+        pass_record(&cmd, model, &p, layer, g);
+        ok = cmd_run_once(&cmd) && buffer_read(dev, p.loss, 0, losses, p.targets * sizeof(float));
+    }
+    for (uint32_t i = 0; ok && i < p.targets; i++) *loss += (double)losses[i];
+    *targets += p.targets;
+    cmd_free(&cmd);
+    pass_free(dev, &p);
+    free(losses);
+    return ok;
+}
+
+bool stats_gradient(struct model *model, const struct corpus *corpus, uint32_t layer,
+                    struct buffer **g, double *loss)
+{
+    struct sequence *sequences = mem_new(ROWS, sizeof *sequences, "sequences");
+    uint32_t targets = 0;
+    bool ok = sequences &&
+              zeroed(model->dev, (uint64_t)model->config.dim * model->config.ffn, "grad G", g);
+    struct progress bar;
+    progress_start(&bar, "gradient G", "token", corpus->count);
+    *loss = 0;
+    for (uint32_t i = 0, count, rows; ok && i < corpus_blocks(corpus); i += count) {
+        count = take_blocks(corpus, i, sequences, &rows);
+        if (rows < 2) break; // a last block of one token predicts nothing
+        ok = gradient_add(model, sequences, count, rows, layer, (*g)->address, loss, &targets);
+        progress_step(&bar, rows);
+    }
+    progress_end(&bar);
+    free(sequences);
+    if (targets) *loss /= targets;
+    return ok;
+}
+
+bool stats_directions(struct model *model, struct weights *weights, const struct corpus *corpus,
+                      uint32_t layer, struct buffer **rows, float *values)
+{
+    uint32_t dim = model->config.dim;
+    uint64_t n = (uint64_t)dim * (dim + 1);
+    const char *hash = weights_hash(weights);
+    float *host = mem_new(n, sizeof *host, "singular vectors"); // vectors, then values
+    struct buffer *g = NULL, *sigma = NULL;
+    bool ok = hash && host;
+    double loss = 0;
+    char name[128] = "";
+    *rows = NULL;
+    if (ok) snprintf(name, sizeof name, "g-%s-%u-%016llx.f32", hash, layer,
+                     (unsigned long long)corpus->id);
+    if (ok && store_load(name, dim + 1, dim, host)) {
+        log_detail("singular vectors of grad G of layer %u from the cache", layer);
+        ok = buffer_from(model->dev, host, (uint64_t)dim * dim * 4, "singular vectors", rows);
+    } else if (ok) {
+        log_say("grad G of layer %u from %u tokens of %s", layer, corpus->count, corpus->source);
+        ok = stats_gradient(model, corpus, layer, &g, &loss) &&
+             buffer_new(model->dev, (uint64_t)dim * dim * 4, "singular vectors", rows) &&
+             buffer_new(model->dev, dim * 4, "singular values", &sigma) &&
+             svd_left(model->dev, g, dim, model->config.ffn, *rows, sigma, NULL) &&
+             buffer_read(model->dev, *rows, 0, host, (uint64_t)dim * dim * 4) &&
+             buffer_read(model->dev, sigma, 0, host + (uint64_t)dim * dim, dim * 4) &&
+             store_save(name, dim + 1, dim, host);
+    }
+    for (uint32_t i = 0; ok && i < dim; i++) values[i] = host[(uint64_t)dim * dim + i];
+    buffer_free(model->dev, &g);
+    buffer_free(model->dev, &sigma);
+    free(host);
+    if (!ok) buffer_free(model->dev, rows);
+    return ok;
+}

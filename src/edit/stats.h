@@ -1,0 +1,19 @@
+// What a layer's matrix sees in text: C = E[k k^T] and grad G.
+#pragma once
+#include "edit/corpus.h"
+#include "model/backward.h"
+
+// C, the uncentred second moment of the keys of `layer`: mean over all tokens of k k^T (O-Edit
+// Eq. 3, App. C.2). c: [ffn, ffn], the lower triangle. Taken from the cache if it is there.
+bool stats_moment(struct model *model, struct weights *weights, const struct corpus *corpus,
+                  uint32_t layer, struct buffer **c);
+
+// grad G, the gradient of the summed next-token loss with respect to the down projection of
+// `layer` (O-Edit Sec. 3.2.2). g: [dim, ffn]. *loss: the mean loss.
+bool stats_gradient(struct model *model, const struct corpus *corpus, uint32_t layer,
+                    struct buffer **g, double *loss);
+
+// Its left singular vectors, row i the i-th, and singular values, descending; from the cache if
+// they are there. rows: [dim, dim]  values: [dim]
+bool stats_directions(struct model *model, struct weights *weights, const struct corpus *corpus,
+                      uint32_t layer, struct buffer **rows, float *values);

@@ -1,0 +1,63 @@
+#define XXH_INLINE_ALL
+#include "edit/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "base/status.h"
+
+struct header {
+    char magic[8];
+    uint64_t rows, cols, checksum;
+};
+
+static struct header header_of(uint64_t rows, uint64_t cols, const float *data)
+{
+    struct header h = {.magic = "oedit-1", .rows = rows, .cols = cols};
+    h.checksum = XXH3_64bits(data, rows * cols * sizeof *data);
+    return h;
+}
+
+bool store_load(const char *name, uint64_t rows, uint64_t cols, float *data)
+{
+    char *path = options_cache_path(name);
+    if (!path || access(path, R_OK) != 0) {
+        free(path);
+        status_clear();
+        return false;
+    }
+    struct file_map map;
+    uint64_t bytes = rows * cols * sizeof *data;
+    bool ok = file_map_open(&map, path) && map.size == sizeof(struct header) + bytes;
+    if (ok) {
+        memcpy(data, map.data + sizeof(struct header), bytes);
+        struct header h = header_of(rows, cols, data);
+        ok = memcmp(&h, map.data, sizeof h) == 0;
+    }
+    if (!ok) log_warn("%s is damaged and made anew", path);
+    file_map_close(&map);
+    free(path);
+    status_clear();
+    return ok;
+}
+
+bool store_save(const char *name, uint64_t rows, uint64_t cols, const float *data)
+{
+    char *path = options_cache_path(name);
+    if (!path) return false;
+    struct header h = header_of(rows, cols, data);
+    struct file_out out;
+    bool ok = file_out_open(&out, path);
+    if (ok) {
+        ok = file_out_write(&out, &h, sizeof h) &&
+             file_out_write(&out, data, rows * cols * sizeof *data);
+        ok = file_out_close(&out, ok) && ok;
+    }
+    free(path);
+    return ok;
+}

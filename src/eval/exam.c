@@ -1,0 +1,115 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "eval/eval.h"
+
+// A blank stands between prompt and answer, unless one of them brings it (EasyEdit's rule).
+static bool question_new(struct question *q, const struct tokenizer *tokenizer, const char *prompt,
+                         const char *answer)
+{
+    struct token_list given = {0}, wanted = {0};
+    size_t size = strlen(answer) + 2;
+    char *spaced = mem_new(size, 1, "an answer");
+    bool ok = spaced && tokenizer_encode(tokenizer, prompt, strlen(prompt), ENCODE_BOS, &given);
+    if (ok) snprintf(spaced, size, "%s%s", answer[0] == ' ' ? "" : " ", answer);
+    ok = ok && tokenizer_encode(tokenizer, spaced, strlen(spaced), ENCODE_PLAIN, &wanted);
+    if (ok && (given.count == 0 || wanted.count == 0))
+        ok = fail(STATUS_BAD_DATA, "prompt '%s' with answer '%s': got no tokens, wanted some",
+                  prompt, answer);
+    if (ok) {
+        *q = (struct question){.given = (uint32_t)given.count, .answers = (uint32_t)wanted.count,
+                               .count = (uint32_t)(given.count + wanted.count - 1)};
+        q->tokens = mem_new(q->count + 1, sizeof *q->tokens, "a question");
+        q->top = mem_new(q->answers, sizeof *q->top, "a question");
+        ok = q->tokens && q->top;
+    }
+    if (ok) {
+        memcpy(q->tokens, given.ids, given.count * sizeof *q->tokens);
+        memcpy(q->tokens + given.count, wanted.ids, (wanted.count - 1) * sizeof *q->tokens);
+        q->answer = wanted.ids;
+        wanted.ids = NULL;
+    }
+    free(spaced);
+    token_list_free(&given);
+    token_list_free(&wanted);
+    return ok;
+}
+
+static uint32_t questions_of(const struct request *r, enum question_kind kind)
+{
+    if (kind == ASK_REL) return 1;
+    return (uint32_t)(kind == ASK_GEN ? r->rephrases.count : r->localities.count);
+}
+
+static bool ask_of(struct question *q, const struct tokenizer *tokenizer, const struct request *r,
+                   enum question_kind kind, uint32_t i)
+{
+    if (kind == ASK_REL) return question_new(q, tokenizer, r->prompt, r->target_new);
+    if (kind == ASK_GEN) return question_new(q, tokenizer, r->rephrases.items[i], r->target_new);
+    // Without a known answer only the first token behind the prompt is looked at.
+    bool known = i < r->locality_truths.count && r->locality_truths.items[i][0];
+    if (!question_new(q, tokenizer, r->localities.items[i],
+                      known ? r->locality_truths.items[i] : "x"))
+        return false;
+    if (!known) {
+        q->answers = 1;
+        q->count = q->given;
+    }
+    return true;
+}
+
+bool exam_new(struct exam *exam, const struct tokenizer *tokenizer, const struct request *requests,
+              uint32_t count)
+{
+    *exam = (struct exam){.requests = count};
+    bool ok = true;
+    for (int kind = 0; ok && kind < ASK_KINDS; kind++) {
+        uint32_t total = 0;
+        exam->first[kind] = mem_new(count + 1, sizeof *exam->first[kind], "questions");
+        for (uint32_t i = 0; exam->first[kind] && i < count; i++) {
+            exam->first[kind][i] = total;
+            total += questions_of(&requests[i], (enum question_kind)kind);
+        }
+        exam->questions[kind] = mem_new(total, sizeof *exam->questions[kind], "questions");
+        ok = exam->first[kind] && exam->questions[kind];
+        if (ok) exam->first[kind][count] = total;
+        for (uint32_t i = 0; ok && i < count; i++)
+            for (uint32_t j = exam->first[kind][i]; ok && j < exam->first[kind][i + 1]; j++)
+                ok = ask_of(&exam->questions[kind][j], tokenizer, &requests[i],
+                            (enum question_kind)kind, j - exam->first[kind][i]);
+    }
+    if (!ok) exam_free(exam);
+    return ok;
+}
+
+void exam_free(struct exam *exam)
+{
+    for (int kind = 0; kind < ASK_KINDS; kind++) {
+        uint32_t total = exam->first[kind] ? exam->first[kind][exam->requests] : 0;
+        for (uint32_t i = 0; exam->questions[kind] && i < total; i++) {
+            free(exam->questions[kind][i].tokens);
+            free(exam->questions[kind][i].answer);
+            free(exam->questions[kind][i].top);
+        }
+        free(exam->questions[kind]);
+        free(exam->first[kind]);
+    }
+    *exam = (struct exam){0};
+}
+
+double exam_score(const struct exam *exam, enum question_kind kind, uint32_t i,
+                  const struct exam *base)
+{
+    uint32_t right = 0, total = exam->first[kind][i + 1] - exam->first[kind][i];
+    if (total == 0 || (kind == ASK_LOC && !base)) return NAN;
+    for (uint32_t j = exam->first[kind][i]; j < exam->first[kind][i + 1]; j++) {
+        const struct question *q = &exam->questions[kind][j];
+        const uint32_t *wanted = kind == ASK_LOC ? base->questions[kind][j].top : q->answer;
+        right += memcmp(q->top, wanted, q->answers * sizeof *wanted) == 0;
+    }
+    return (double)right / total;
+}
