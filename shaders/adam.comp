@@ -18,6 +18,8 @@ void main()
     float total = nll + kl + decay + known + implicit_;
     // What multiplies delta in the gradient: the decay and the cosines' dependence on its length.
     float along = a.state.v[STATE_F1 + 1] + a.state.v[STATE_F2 + 1] + (len > 0 ? a.decay / len : 0.0);
+    // 1 - beta^t step by step: from pow it would be a difference of two almost equal numbers.
+    float near = 0.9 * a.state.v[STATE_NEAR] + 0.1, far = 0.999 * a.state.v[STATE_FAR] + 0.001;
     bool stop = total < a.stop || step_ >= float(int(a.steps)) || a.state.v[STATE_STOPPED] != 0;
     barrier();
     if (me == 0) {
@@ -27,9 +29,11 @@ void main()
         a.state.v[STATE_NLL] = nll;
         a.state.v[STATE_KL] = kl;
         a.state.v[STATE_DECAY] = decay;
+        a.state.v[STATE_NEAR] = near;
+        a.state.v[STATE_FAR] = far;
     }
     if (stop) return;
-    float near = 1 - pow(0.9, step_), far = 1 - pow(0.999, step_), square = 0;
+    float square = 0;
     for (uint i = me; i < a.n; i += LOCAL) {
         float g = a.grad.v[i] + along * a.delta.v[i];
         float m = 0.9 * a.m.v[i] + 0.1 * g, v = 0.999 * a.v.v[i] + 0.001 * g * g;

@@ -2,57 +2,57 @@
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
 #include "reduce.glsl"
+#include "attend.glsl"
 
 // For the key of row j: dv = sum_r p_rj dy_r, dk = scale * sum_r ds_rj q_r, over the rows r from j
-// to the end of the sequence and the query heads of the group. A thread takes one (r, head).
-const uint DIMS = 4;
-shared float weight_v[LOCAL], weight_k[LOCAL];
+// to the end of the sequence and the query heads of the group. A thread takes four (r, head).
+shared float weight_v[KEYS], weight_k[KEYS];
 
 void main()
 {
-    uint row = gl_WorkGroupID.x, group = gl_WorkGroupID.y, me = gl_LocalInvocationID.x;
-    uint share = a.heads / a.kv_heads, stride = a.kv_heads * a.dim;
-    uint key = a.slot.v[row] * stride + group * a.dim;
-    uint last = a.last.v[row];
+    uint row = gl_WorkGroupID.x, kv = gl_WorkGroupID.y, me = gl_LocalInvocationID.x;
+    uint share = a.heads / a.kv_heads, quad = me % quads(), group = me / quads();
+    uint key = (a.slot.v[row] * a.kv_heads + kv) * a.dim, last = a.last.v[row];
     if (a.window != 0) last = min(last, row + a.window); // rows of a sequence are consecutive
     uint work = (last - row) * share;
-    float dk[DIMS], dv[DIMS];
-    [[unroll]] for (uint i = 0; i < DIMS; i++) dk[i] = dv[i] = 0;
-    for (uint chunk = 0; chunk < work; chunk += LOCAL) {
-        uint item = chunk + me;
-        float p = 0, ds = 0;
-        if (item < work) {
-            uint at_row = row + item / share, head = group * share + item % share;
-            uint query = (at_row * a.heads + head) * a.dim;
-            float score = 0, along = 0;
-            for (uint i = 0; i < a.dim; i++) {
-                score += a.q.v[query + i] * a.k.v[key + i];
-                along += a.dy.v[query + i] * a.v.v[key + i];
-            }
-            p = exp(score * a.scale - a.lse.v[at_row * a.heads + head]);
-            ds = p * (along - a.dot.v[at_row * a.heads + head]);
+    vec4 dk = vec4(0), dv = vec4(0);
+    for (uint chunk = 0; chunk < work; chunk += KEYS) {
+        uint at[4];
+        vec4 score = vec4(0), along = vec4(0);
+        for (uint i = 0; i < 4; i++) {
+            uint item = min(chunk + me + i * LOCAL, work - 1);
+            at[i] = (row + item / share) * a.heads + kv * share + item % share;
         }
-        weight_v[me] = p;
-        weight_k[me] = ds;
+        for (uint d = 0; d < quads(); d++) {
+            vec4 k = four(a.k, key, d), v = four(a.v, key, d);
+            for (uint i = 0; i < 4; i++) {
+                score[i] = dot4(score[i], four(a.q, at[i] * a.dim, d), k);
+                along[i] = dot4(along[i], four(a.dy, at[i] * a.dim, d), v);
+            }
+        }
+        for (uint i = 0; i < 4; i++) {
+            bool real = chunk + me + i * LOCAL < work;
+            float p = real ? exp(score[i] * a.scale - a.lse.v[at[i]]) : 0.0;
+            weight_v[me + i * LOCAL] = p;
+            weight_k[me + i * LOCAL] = p * (along[i] - a.dot.v[at[i]]);
+        }
         barrier();
-        uint items = min(LOCAL, work - chunk);
-        [[unroll]] for (uint i = 0; i < DIMS; i++) {
-            uint d = me + i * LOCAL;
-            if (d >= a.dim) break;
-            for (uint j = 0; j < items; j++) {
-                uint at_row = row + (chunk + j) / share, head = group * share + (chunk + j) % share;
-                uint query = (at_row * a.heads + head) * a.dim + d;
-                dv[i] += weight_v[j] * a.dy.v[query];
-                dk[i] += weight_k[j] * a.q.v[query];
+        uint items = min(KEYS, work - chunk);
+        if (group < groups())
+            for (uint j = group; j < items; j += groups()) {
+                uint item = chunk + j;
+                uint from = ((row + item / share) * a.heads + kv * share + item % share) * a.dim;
+                dv += weight_v[j] * four(a.dy, from, quad);
+                dk += weight_k[j] * four(a.q, from, quad);
             }
-        }
         barrier();
     }
-    uint to = (row * a.kv_heads + group) * a.dim;
-    [[unroll]] for (uint i = 0; i < DIMS; i++) {
-        uint d = me + i * LOCAL;
-        if (d >= a.dim) break;
-        a.dk.v[to + d] = a.scale * dk[i];
-        a.dv.v[to + d] = dv[i];
+    uint to = (row * a.kv_heads + kv) * a.dim + 4 * me;
+    dk = groups_sum(dk);
+    dv = groups_sum(dv);
+    if (me >= quads()) return;
+    for (uint i = 0; i < 4; i++) {
+        a.dk.v[to + i] = a.scale * dk[i];
+        a.dv.v[to + i] = dv[i];
     }
 }

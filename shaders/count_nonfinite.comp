@@ -2,16 +2,33 @@
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
 #include "reduce.glsl"
-layout(constant_id = 0) const uint WEIGHT = 0;
+const uint WEIGHT = VARIANT;
 #include "weights.glsl"
+
+bool half_bad(uint bits)
+{
+    return (bits & 0x7c00u) == 0x7c00u;
+}
+
+// A unit is a word of floats or halves, or a quantised block, which is bad if a scale of it is.
+bool unit_bad(uint i)
+{
+    if (WEIGHT == F32) return (a.w.v[i] & 0x7f800000u) == 0x7f800000u;
+    if (WEIGHT == F16) return half_bad(a.w.v[i]) || half_bad(a.w.v[i] >> 16);
+    if (WEIGHT == BF16)
+        return (a.w.v[i] & 0x7f80u) == 0x7f80u || (a.w.v[i] & 0x7f800000u) == 0x7f800000u;
+    const uint sizes[8] = uint[8](34, 18, 20, 22, 24, 144, 176, 210);
+    uint at = i * sizes[WEIGHT < Q8_0 ? 0 : WEIGHT - Q8_0];
+    if (WEIGHT == Q6_K) return half_bad(word_at(at + 208));
+    uint scales = word_at(at);
+    bool two = WEIGHT == Q4_1 || WEIGHT == Q5_1 || WEIGHT == Q4_K || WEIGHT == Q5_K;
+    return half_bad(scales) || (two && half_bad(scales >> 16));
+}
 
 void main()
 {
     uint bad = 0;
-    for (uint i = FIRST * 4; i < a.n; i += STRIDE * 4) {
-        uvec4 bits = floatBitsToUint(weight4(i)) & 0x7f800000u;
-        for (uint j = 0; j < 4 && i + j < a.n; j++) bad += bits[j] == 0x7f800000u ? 1 : 0;
-    }
+    for (uint i = FIRST; i < a.n; i += STRIDE) bad += unit_bad(i) ? 1 : 0;
     // Counts of a workgroup's share stay far below 2^24, so the float sum is exact.
     float sum = reduce_sum(float(int(min(bad, 65535u))));
     if (gl_LocalInvocationID.x == 0) a.y.v[gl_WorkGroupID.x] = uint(int(sum));

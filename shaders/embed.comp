@@ -2,7 +2,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
 layout(local_size_x = 64) in;
-layout(constant_id = 0) const uint WEIGHT = 0;
+const uint WEIGHT = VARIANT;
 #include "weights.glsl"
 
 void main()

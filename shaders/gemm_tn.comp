@@ -4,17 +4,23 @@
 #include "tile.glsl"
 
 // A thread owns four neighbouring columns; x is read down its columns: lane i holds row
-// k + i / (ROWS / 4) of the inner index, columns row0 + 4 * (i % (ROWS / 4)).
-const uint QUADS = ROWS / 4, DEPTH = WIDTH / QUADS > 0 ? WIDTH / QUADS : 1;
+// k + i / QUADS of the inner index, columns row0 + 4 * (i % QUADS) to + 3.
+const uint QUADS = ROWS / 4, DEPTH = WIDTH / QUADS;
+
+// y = alpha * sum + beta * r at one place.
+void store(uint row, uint col, float sum)
+{
+    if (row >= a.rows || col >= a.outs) return;
+    uint at = row * a.ldy + col;
+    float y = a.alpha * sum;
+    if (a.beta != 0) y += a.beta * a.y.v[at];
+    a.y.v[at] = y;
+}
 
 vec4 x4(uint k, uint col)
 {
     uint at = k * a.ldx + col;
-    if (!UNALIGNED) return vbuf(uvec2(a.x)).v[at >> 2];
-    vec4 x = vec4(0);
-    for (uint i = 0; i < 4; i++)
-        if (col + i < a.rows) x[i] = a.x.v[at + i];
-    return x;
+    return UNALIGNED ? edge4(a.x, at, col, a.rows) : vbuf(uvec2(a.x)).v[at >> 2];
 }
 
 void main()
@@ -25,23 +31,23 @@ void main()
     if (a.symmetric != 0 && group_first > row0 + ROWS - 1) return;
     uint x_col = min(row0 + 4 * (lane % QUADS), (a.rows - 1) & ~3u), x_row = lane / QUADS;
     vec4 sum[ROWS];
-    [[unroll]] for (uint i = 0; i < ROWS; i++) sum[i] = vec4(0);
+#define CLEAR(i) sum[i] = vec4(0);
+    EACH_ROW(CLEAR)
     for (uint k = 0; k < a.inner; k += DEPTH) {
         vec4 x = k + x_row < a.inner ? x4(k + x_row, x_col) : vec4(0);
-        [[unroll]] for (uint l = 0; l < DEPTH; l++) {
-            vec4 w = k + l < a.inner ? right4(k + l, col, a.outs) : vec4(0);
-            [[unroll]] for (uint i = 0; i < ROWS; i++)
-                sum[i] += subgroupBroadcast(x[i % 4], l * QUADS + i / 4) * w;
+        vec4 w = right4(k, col, a.outs);
+#define ADD(i) sum[i] += subgroupBroadcast(x[(i) % 4], (i) / 4) * w;
+        EACH_ROW(ADD)
+        if (DEPTH > 1) {
+            w = k + 1 < a.inner ? right4(k + 1, col, a.outs) : vec4(0);
+#define ADD_NEXT(i) sum[i] += subgroupBroadcast(x[(i) % 4], (DEPTH > 1 ? QUADS : 0) + (i) / 4) * w;
+            EACH_ROW(ADD_NEXT)
         }
     }
-    [[unroll]] for (uint i = 0; i < ROWS; i++) {
-        if (row0 + i >= a.rows) return;
-        [[unroll]] for (uint j = 0; j < 4; j++) {
-            if (first + j >= a.outs) continue;
-            uint at = (row0 + i) * a.ldy + first + j;
-            float y = a.alpha * sum[i][j];
-            if (a.beta != 0) y += a.beta * a.y.v[at];
-            a.y.v[at] = y;
-        }
-    }
+#define STORE(i)                             \
+    store(row0 + i, first, sum[i].x);        \
+    store(row0 + i, first + 1, sum[i].y);    \
+    store(row0 + i, first + 2, sum[i].z);    \
+    store(row0 + i, first + 3, sum[i].w);
+    EACH_ROW(STORE)
 }

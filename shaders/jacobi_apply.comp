@@ -1,7 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
-#include "tile.glsl"
+#include "rows_tile.glsl"
 #include "pairs.glsl"
 
 // As gemm_nn on gathered rows, plus the row each row was: a thread owns TILE_ROWS rows of a pair
@@ -17,7 +17,7 @@ void main()
         if (first >= a.outs) return;
         for (uint i = 0; i < ROWS; i++) {
             uint at = pair_row(pair, row0 + i) * a.ldw + first;
-            y.v[at >> 2] = weight4(at);
+            y.v[at >> 2] = load4(a.w, at);
         }
         return;
     }
@@ -27,9 +27,9 @@ void main()
     [[unroll]] for (uint i = 0; i < ROWS; i++) sum[i] = vec4(0);
     for (uint k = 0; k < PAIR; k += 4) {
         vec4 x[LOADS], w[4];
-        [[unroll]] for (uint i = 0; i < LOADS; i++) x[i] = left4(from[i], k);
+        [[unroll]] for (uint i = 0; i < LOADS; i++) x[i] = load4(a.x, from[i] * a.ldx + k);
         [[unroll]] for (uint l = 0; l < 4; l++)
-            w[l] = right4(pair_row(pair, k + l), col, a.outs);
+            w[l] = load4(a.w, pair_row(pair, k + l) * a.ldw + col);
         [[unroll]] for (uint i = 0; i < ROWS; i++) {
             vec4 s = subgroupBroadcast(x[i / WIDTH], i % WIDTH);
             [[unroll]] for (uint l = 0; l < 4; l++) sum[i] += s[l] * w[l];
@@ -38,5 +38,5 @@ void main()
     if (first >= a.outs) return;
     [[unroll]] for (uint i = 0; i < ROWS; i++)
         y.v[(pair_row(pair, row0 + i) * a.ldw + first) >> 2] =
-            sum[i] + weight4(pair_row(pair, a.home.v[p * PAIR + row0 + i]) * a.ldw + first);
+            sum[i] + load4(a.w, pair_row(pair, a.home.v[p * PAIR + row0 + i]) * a.ldw + first);
 }

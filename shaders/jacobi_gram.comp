@@ -1,7 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
-#include "tile.glsl"
+#include "rows_tile.glsl"
 #include "pairs.glsl"
 
 // As gemm_nt on gathered rows: a thread owns TILE_ROWS x 4 of a pair's 32 x 32 dot products.
@@ -17,8 +17,8 @@ void main()
     [[unroll]] for (uint i = 0; i < ROWS; i++) sum[i] = vec4(0);
     for (uint k = 0; k < a.inner; k += 4) {
         vec4 x[LOADS], w[4];
-        [[unroll]] for (uint i = 0; i < LOADS; i++) x[i] = left4(from[i], k);
-        [[unroll]] for (uint j = 0; j < 4; j++) w[j] = right4(col[j], k, a.inner);
+        [[unroll]] for (uint i = 0; i < LOADS; i++) x[i] = load4(a.x, from[i] * a.ldx + k);
+        [[unroll]] for (uint j = 0; j < 4; j++) w[j] = load4(a.w, col[j] * a.ldw + k);
         [[unroll]] for (uint i = 0; i < ROWS; i++) {
             vec4 s = subgroupBroadcast(x[i / WIDTH], i % WIDTH);
             [[unroll]] for (uint l = 0; l < 4; l++)

@@ -10,6 +10,7 @@ const float NOTHING = 1e-30;  // square of a length that counts as zero
 shared float g[PAIR * WIDE], t[PAIR * WIDE];
 shared uint home[PAIR];     // row i of the product is unit row home[i] plus row i of t
 shared vec3 spin[HALF];     // 1 - cos, sin, 1 if the two rows then change places
+shared uvec2 rows[HALF];    // p < q of each pair of the meeting
 shared vec2 diagonal[HALF]; // of the pair afterwards; x < 0: left alone
 
 uint me = gl_LocalInvocationID.x;
@@ -29,8 +30,10 @@ float cosine_max()
 }
 
 // The rotation of rows p < q that makes g[p, q] zero, the longer row first (de Rijk).
-void rotation_find(uint pair, uint p, uint q)
+void rotation_find(uint pair, uint meeting)
 {
+    rows[pair] = pair_blocks(pair, meeting, PAIR);
+    uint p = rows[pair].x, q = rows[pair].y;
     float x = g[p * WIDE + p], y = g[q * WIDE + q], z = g[p * WIDE + q];
     spin[pair] = vec3(0);
     diagonal[pair] = vec2(-1);
@@ -55,12 +58,14 @@ vec4 matrix_of(vec3 spin_)
 // g <- M g M^T, M made of the 16 rotations; blocks of 2 x 2 are independent. The product of all
 // rotations is kept as unit rows and small differences t: were cos rounded to 1 for small angles,
 // every rotation would lengthen its rows a little, and singular values would grow by 1e-5.
-void rotate(uint meeting)
+void rotate()
 {
-    for (uint at = me; at < HALF * HALF; at += LOCAL) {
-        uint i = at / HALF, j = at % HALF;
-        uvec2 r = pair_blocks(i, meeting, PAIR), s = pair_blocks(j, meeting, PAIR);
-        vec4 m = matrix_of(spin[i]), n = matrix_of(spin[j]);
+    uint j = me % HALF;
+    uvec2 s = rows[j];
+    vec4 n = matrix_of(spin[j]);
+    for (uint i = me / HALF; i < HALF; i += LOCAL / HALF) {
+        uvec2 r = rows[i];
+        vec4 m = matrix_of(spin[i]);
         uint xx = r.x * WIDE + s.x, xy = r.x * WIDE + s.y, yx = r.y * WIDE + s.x,
              yy = r.y * WIDE + s.y;
         vec2 top = m.x * vec2(g[xx], g[xy]) + m.y * vec2(g[yx], g[yy]);
@@ -73,22 +78,23 @@ void rotate(uint meeting)
         g[yx] = b.z;
         g[yy] = b.w;
     }
-    for (uint at = me; at < HALF * PAIR; at += LOCAL) {
-        uint i = at / PAIR, j = at % PAIR;
-        uvec2 r = pair_blocks(i, meeting, PAIR);
+    j = me % PAIR;
+    for (uint i = me / PAIR; i < HALF; i += LOCAL / PAIR) {
+        uvec2 r = rows[i];
+        vec3 turn = spin[i];
         float p = t[r.x * WIDE + j], q = t[r.y * WIDE + j];
         float x = p + (home[r.x] == j ? 1.0 : 0.0), y = q + (home[r.y] == j ? 1.0 : 0.0);
-        p -= spin[i].x * x + spin[i].y * y;
-        q += spin[i].y * x - spin[i].x * y;
-        t[r.x * WIDE + j] = spin[i].z != 0 ? q : p;
-        t[r.y * WIDE + j] = spin[i].z != 0 ? p : q;
+        p -= turn.x * x + turn.y * y;
+        q += turn.y * x - turn.x * y;
+        t[r.x * WIDE + j] = turn.z != 0 ? q : p;
+        t[r.y * WIDE + j] = turn.z != 0 ? p : q;
     }
 }
 
 // Pair `me` of the meeting: rows that changed places change homes.
-void rehome(uint meeting)
+void rehome()
 {
-    uvec2 r = pair_blocks(me, meeting, PAIR);
+    uvec2 r = rows[me];
     if (spin[me].z == 0) return;
     uint old = home[r.x];
     home[r.x] = home[r.y];
@@ -124,18 +130,14 @@ void main()
         a.busy.v[pair] = worst > a.tol ? 1 : 0;
     }
     if (worst <= a.tol) return;
-    for (uint sweep = 0; sweep < a.sweeps && worst > 0.25 * a.tol; sweep++) {
-        for (uint meeting = 0; meeting < PAIR - 1; meeting++) {
-            if (me < HALF) {
-                uvec2 r = pair_blocks(me, meeting, PAIR);
-                rotation_find(me, r.x, r.y);
-            }
-            barrier();
-            rotate(meeting);
-            barrier();
-            if (me < HALF) rehome(meeting);
-        }
-        worst = cosine_max();
+    // Every two of the 32 rows once; more would bring this pair of blocks further than the others.
+    for (uint meeting = 0; meeting < PAIR - 1; meeting++) {
+        if (me < HALF) rotation_find(me, meeting);
+        barrier();
+        rotate();
+        barrier();
+        if (me < HALF) rehome();
     }
+    barrier();
     if (me < PAIR) write_row(base);
 }

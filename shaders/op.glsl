@@ -10,10 +10,7 @@ layout(buffer_reference, std430, buffer_reference_align = 16) buffer vbuf { vec4
 
 #define OP(name, access, arguments, x, y, z, variant, flops, bytes) \
     struct name##_args { arguments };
-#define BUILD(name, rows, width)
 #include "ops.def"
-#undef OP
-#undef BUILD
 
 layout(push_constant, std430) uniform Arguments { ARGS a; };
 

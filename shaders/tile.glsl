@@ -3,23 +3,43 @@
 // memory. Every result is one sum in the order of the inner index, whatever the tile.
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_ballot : require
-layout(constant_id = 0) const uint VARIANT = 0; // dtype, plus 16 if rows are not 16-byte aligned
-layout(local_size_x_id = 1) in;
+layout(local_size_x_id = 0) in;
 
+// VARIANT: dtype, plus 16 if rows are not 16-byte aligned
 const uint WEIGHT = VARIANT & 15;
 const bool UNALIGNED = (VARIANT & 16) != 0;
 const uint WIDTH = TILE_WIDTH, ROWS = TILE_ROWS, LOADS = TILE_ROWS / TILE_WIDTH;
+
+// Loops over the tile are written out by the preprocessor: with literal indices the tile stays in
+// registers on every driver (SwiftShader does not unroll, and is 50 times slower without).
+#define EACH4(f, b) f((b)) f((b + 1)) f((b + 2)) f((b + 3))
+#if TILE_ROWS == 16
+#define EACH_ROW(f) EACH4(f, 0) EACH4(f, 4) EACH4(f, 8) EACH4(f, 12)
+#elif TILE_ROWS == 4
+#define EACH_ROW(f) EACH4(f, 0)
+#endif
+#if TILE_ROWS / TILE_WIDTH == 4
+#define EACH_LOAD(f) EACH4(f, 0)
+#elif TILE_ROWS / TILE_WIDTH == 2
+#define EACH_LOAD(f) f(0) f(1)
+#else
+#define EACH_LOAD(f) f(0)
+#endif
 #include "weights.glsl"
+
+// x[at .. at + 4), of which element i stands for column col + i; zero from `limit` on.
+vec4 edge4(fbuf x, uint at, uint col, uint limit)
+{
+    return vec4(col < limit ? x.v[at] : 0.0, col + 1 < limit ? x.v[at + 1] : 0.0,
+                col + 2 < limit ? x.v[at + 2] : 0.0, col + 3 < limit ? x.v[at + 3] : 0.0);
+}
 
 // x[row, k .. k + 4), zero past `inner`.
 vec4 left4(uint row, uint k)
 {
     uint at = row * a.ldx + k;
     if (!UNALIGNED) return vbuf(uvec2(a.x)).v[at >> 2];
-    vec4 x = vec4(0);
-    for (uint i = 0; i < 4; i++)
-        if (k + i < a.inner) x[i] = a.x.v[at + i];
-    return x;
+    return edge4(a.x, at, k, a.inner);
 }
 
 // w[row, col .. col + 4), zero past `limit`.
@@ -27,8 +47,5 @@ vec4 right4(uint row, uint col, uint limit)
 {
     uint at = row * a.ldw + col;
     if (!UNALIGNED) return weight4(at);
-    vec4 w = vec4(0);
-    for (uint i = 0; i < 4; i++)
-        if (col + i < limit) w[i] = uintBitsToFloat(a.w.v[at + i]);
-    return w;
+    return edge4(fbuf(uvec2(a.w)), at, col, limit);
 }

@@ -35,7 +35,7 @@ under() {
 # Without the model: the tests' own tiny models serve, and SwiftShader is slow.
 unset OEDIT_MODEL
 # Every program gets OEDIT_SHORT; what it leaves out then is its own affair.
-export OEDIT_SHORT=1
+export OEDIT_SHORT=1 OEDIT_BIN=${OEDIT_BIN:-$build/oedit}
 failed=0
 used=()
 for driver in "${drivers[@]}"; do

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "base/status.h"
 #include "vk/device.h"
 
@@ -24,18 +25,9 @@ void ref_open(struct device *dev)
     exit(status_code());
 }
 
-// SplitMix64.
-static uint64_t next(uint64_t *seed)
-{
-    uint64_t x = *seed += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
 double ref_uniform(uint64_t *seed)
 {
-    return (double)(next(seed) >> 11) / 4503599627370496.0 - 1;
+    return 2 * random_unit(seed) - 1;
 }
 
 double ref_normal(uint64_t *seed)

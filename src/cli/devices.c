@@ -17,6 +17,7 @@ static void print_json(const struct device_info *infos, uint32_t count)
         cJSON_AddStringToObject(d, "name", infos[i].name);
         cJSON_AddStringToObject(d, "driver", infos[i].driver);
         cJSON_AddStringToObject(d, "type", infos[i].type);
+        cJSON_AddStringToObject(d, "vulkan", infos[i].version);
         cJSON_AddNumberToObject(d, "memory", (double)infos[i].memory);
         cJSON_AddNumberToObject(d, "largest_allocation", (double)infos[i].allocation);
         cJSON_AddNumberToObject(d, "subgroup", infos[i].subgroup);
@@ -38,10 +39,9 @@ bool command_devices(const struct args *args)
     if (args->json) print_json(infos, count);
     for (uint32_t i = 0; i < count && !args->json; i++) {
         const struct device_info *d = &infos[i];
-        printf("%u: %s | %s | %s | Vulkan %u.%u | %llu MiB, %llu MiB at once | subgroup %u | "
+        printf("%u: %s | %s | %s | Vulkan %s | %llu MiB, %llu MiB at once | subgroup %u | "
                "%u threads, %u KiB shared a workgroup\n",
-               i, d->name, d->driver, d->type, VK_API_VERSION_MAJOR(d->api),
-               VK_API_VERSION_MINOR(d->api), (unsigned long long)(d->memory >> 20),
+               i, d->name, d->driver, d->type, d->version, (unsigned long long)(d->memory >> 20),
                (unsigned long long)(d->allocation >> 20), d->subgroup, d->invocations,
                d->shared_bytes >> 10);
     }

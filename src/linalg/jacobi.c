@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/status.h"
 
-enum { SWEEPS_MAX = 40, SWEEPS_PATIENT = 15, INNER_SWEEPS = 1 };
+enum { SWEEPS_MAX = 40, SWEEPS_PATIENT = 15 };
 
 bool jacobi_new(struct device *dev, uint32_t rows, struct jacobi *jacobi)
 {
@@ -36,8 +36,8 @@ void jacobi_free(struct jacobi *jacobi)
 }
 
 // One meeting: all blocks in pairs, x -> y.
-static void meet(struct cmd *cmd, const struct jacobi *j, fbuf x, fbuf y, uint32_t stride,
-                 uint32_t meeting, float tol)
+static void meet(struct cmd *cmd, const struct jacobi *j, fbuf x, fbuf y, uint32_t cols,
+                 uint32_t stride, uint32_t meeting, float tol)
 {
     const uint32_t pairs = j->rows / JACOBI_PAIR, blocks = 2 * pairs, tile = 16;
     const uint32_t narrow = JACOBI_PAIR / 4; // threads that own four columns each
@@ -48,10 +48,10 @@ static void meet(struct cmd *cmd, const struct jacobi *j, fbuf x, fbuf y, uint32
     op_jacobi_turn(cmd, (struct jacobi_turn_args){
                             .gram = j->gram->address, .turn = j->turn->address,
                             .home = j->home->address, .worst = j->worst->address,
-                            .busy = j->busy->address, .pairs = pairs, .sweeps = INNER_SWEEPS, .tol = tol});
+                            .busy = j->busy->address, .pairs = pairs, .tol = tol});
     op_jacobi_apply(cmd, (struct jacobi_apply_args){
                              .x = j->turn->address, .w = x, .home = j->home->address, .busy = j->busy->address,
-                             .y = y, .inner = JACOBI_PAIR, .outs = stride, .ldx = JACOBI_PAIR,
+                             .y = y, .outs = cols, .ldx = JACOBI_PAIR,
                              .ldw = stride, .meeting = meeting, .blocks = blocks, .tile = tile,
                              .local = cmd->dev->info.rank >= 4 ? narrow : 64});
 }
@@ -64,8 +64,8 @@ static float tolerance(uint32_t size)
     return n * FLT_EPSILON;
 }
 
-bool jacobi_run(struct jacobi *j, struct buffer *x[2], uint32_t stride, uint32_t size,
-                fbuf *result, uint32_t *sweeps, double *cosine)
+bool jacobi_run(struct jacobi *j, struct buffer *x[2], uint32_t cols, uint32_t stride,
+                uint32_t size, fbuf *result, uint32_t *sweeps, double *cosine)
 {
     const uint32_t pairs = j->rows / JACOBI_PAIR, meetings = 2 * pairs - 1;
     const float tol = tolerance(size), loose = (float)size * FLT_EPSILON;
@@ -76,7 +76,7 @@ bool jacobi_run(struct jacobi *j, struct buffer *x[2], uint32_t stride, uint32_t
         cmd_start(&cmd, j->dev, false);
         op_fill(&cmd, (struct fill_args){.y = j->worst->address, .n = pairs});
         for (uint32_t t = 0; t < meetings; t++, now ^= 1)
-            meet(&cmd, j, x[now]->address, x[now ^ 1]->address, stride, t, tol);
+            meet(&cmd, j, x[now]->address, x[now ^ 1]->address, cols, stride, t, tol);
         op_largest_rows(&cmd, (struct largest_rows_args){.x = j->worst->address, .rows = 1,
                                                          .cols = pairs,
                                                          .y = j->result->address});

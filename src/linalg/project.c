@@ -161,3 +161,24 @@ bool basis_orthonormalise(struct device *dev, struct matrix g, uint32_t first, u
     orth_free(&orth);
     return ok;
 }
+
+bool basis_complete(struct device *dev, struct matrix g, uint32_t from)
+{
+    assert(g.rows <= g.cols && g.stride == g.cols);
+    if (from == g.rows) return true;
+    struct orth orth = {0};
+    struct cmd cmd = {0};
+    bool ok = orth_new(dev, g.rows, &orth);
+    if (ok) {
+        cmd_start(&cmd, dev, false);
+        op_random(&cmd, (struct random_args){.y = g.data + 4ull * from * g.cols,
+                                             .n = (g.rows - from) * g.cols, .seed = g.cols});
+        // Twice, since the last ones find only a small part of themselves free.
+        for (int pass = 0; pass < 2; pass++)
+            orth_rows(&cmd, &orth, g, from, (struct matrix){0});
+        ok = cmd_run_once(&cmd);
+    }
+    cmd_free(&cmd);
+    orth_free(&orth);
+    return ok;
+}

@@ -34,3 +34,7 @@ void project_rows(struct cmd *cmd, struct matrix g, struct matrix v, fbuf coef, 
 // Eq. 15 needs it after Eq. 26). A row that depends on earlier ones becomes zero; *rank counts the
 // others (may be NULL). Rows before `first` are taken to be orthonormal or zero. Runs and waits.
 bool basis_orthonormalise(struct device *dev, struct matrix g, uint32_t first, uint32_t *rank);
+
+// Replaces the rows from `from` on, which must leave g.rows <= g.cols, by random ones orthonormal
+// to each other and to the rows before. Runs and waits.
+bool basis_complete(struct device *dev, struct matrix g, uint32_t from);

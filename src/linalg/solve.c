@@ -191,8 +191,8 @@ bool factor_solve(struct factor *f, fbuf b, fbuf x, struct solve_report *report)
         float norms[4] = {0};
         ok = refine(f, b, x, norms);
         told.steps++;
-        told.correction = norms[0] > 0 ? (double)(norms[1] / norms[0]) : 0;
-        told.residual = norms[3] > 0 ? (double)(norms[2] / norms[3]) : 0;
+        told.correction = norms[0] == 0 ? 0 : (double)norms[1] / (double)norms[0];
+        told.residual = norms[3] == 0 ? 0 : (double)norms[2] / (double)norms[3];
         if (!ok || told.correction <= FLT_EPSILON) break;
         if (told.correction > 0.5 * before || !isfinite(told.correction)) {
             // No longer shrinking: at the rounding of x, or never on the way to it.

@@ -11,6 +11,7 @@
 
 // Entries are scaled to at most 2, so that squares of lengths down to this one are normal numbers.
 static const float NOTHING = 1e-15f;
+enum { LINE = 16 }; // floats of 64 bytes
 
 // The decomposition is done on a wide matrix B [n, m], n <= m: A or A^T. np, mp: n rounded up to
 // whole pairs of blocks, m to vectors of four; all padding is zero.
@@ -19,7 +20,7 @@ struct svd {
     uint32_t n, m, np, mp;
     bool turned; // B = A^T
     bool right;  // right singular vectors of B are wanted
-    uint32_t stride;          // of x: np, + mp for the right vectors
+    uint32_t cols, stride;    // of x: np, + mp for the right vectors
     struct buffer *rows;      // B scaled and sorted by length, then Q: [np, mp]
     struct buffer *lower;     // B as loaded, then L: [np, max(np, mp)]
     struct buffer *x[2];      // [np, stride]
@@ -44,7 +45,10 @@ static bool svd_start(struct svd *s, struct device *dev, uint32_t d, uint32_t m,
     s->right = s->turned ? u : v;
     s->np = CEIL(s->n, JACOBI_PAIR) * JACOBI_PAIR;
     s->mp = CEIL(s->m, 4) * 4;
-    s->stride = s->np + (s->right ? s->mp : 0);
+    s->cols = s->np + (s->right ? s->mp : 0);
+    // An odd number of cache lines from row to row: powers of two would share few cache sets.
+    s->stride = CEIL(s->cols, LINE) * LINE;
+    if (s->stride / LINE % 2 == 0) s->stride += LINE;
     uint64_t wide = s->np > s->mp ? s->np : s->mp, vector = 4ull * s->np;
     return buffer_new(dev, 4ull * s->np * s->mp, "SVD: rows", &s->rows) &&
            buffer_new(dev, 4ull * s->np * wide, "SVD: triangle", &s->lower) &&
@@ -161,23 +165,6 @@ static bool svd_finish(struct svd *s, fbuf x, struct buffer *left, struct buffer
     return ok;
 }
 
-// Vectors of zero singular values: random rows, orthonormalised against the others. Twice, since
-// the last ones find only a small part of them free.
-static bool svd_complete(struct svd *s, struct buffer *vectors, uint32_t cols, uint32_t from)
-{
-    if (!vectors || from == s->n) return true;
-    struct cmd cmd;
-    cmd_start(&cmd, s->dev, false);
-    op_random(&cmd, (struct random_args){.y = vectors->address + 4ull * from * cols,
-                                         .n = (s->n - from) * cols, .seed = cols});
-    for (int pass = 0; pass < 2; pass++)
-        orth_rows(&cmd, &s->orth, matrix_of(vectors->address, s->n, cols), from,
-                  (struct matrix){0});
-    bool ok = cmd_run_once(&cmd);
-    cmd_free(&cmd);
-    return ok;
-}
-
 bool svd_full(struct device *dev, struct buffer *a, uint32_t d, uint32_t m, struct buffer *u_rows,
               struct buffer *sigma, struct buffer *v_rows, struct svd_report *report)
 {
@@ -188,11 +175,12 @@ bool svd_full(struct device *dev, struct buffer *a, uint32_t d, uint32_t m, stru
     fbuf x = 0;
     bool ok = svd_start(&s, dev, d, m, u_rows, v_rows) && svd_look(&s, a, d, m) &&
               svd_reduce(&s, a, d, m) &&
-              jacobi_run(&s.jacobi, s.x, s.stride, s.n, &x, &told.sweeps, &told.cosine);
+              jacobi_run(&s.jacobi, s.x, s.cols, s.stride, s.n, &x, &told.sweeps, &told.cosine);
     // Left vectors of B are short ones, [n, n]; A's own left ones if B = A.
     struct buffer *left = s.turned ? v_rows : u_rows, *right = s.turned ? u_rows : v_rows;
     ok = ok && svd_finish(&s, x, left, sigma, right, found) &&
-         svd_complete(&s, left, s.n, found[0]) && svd_complete(&s, right, s.m, found[0]);
+         (!left || basis_complete(dev, matrix_of(left->address, s.n, s.n), found[0])) &&
+         (!right || basis_complete(dev, matrix_of(right->address, s.n, s.m), found[0]));
     told.zeros = s.n - found[0];
     told.rank = found[1];
     told.seconds = log_clock() - started;

@@ -26,7 +26,8 @@ bool svd_full(struct device *dev, struct buffer *a, uint32_t d, uint32_t m, stru
 bool svd_left(struct device *dev, struct buffer *a, uint32_t d, uint32_t m, struct buffer *u_rows,
               struct buffer *sigma, struct svd_report *report);
 
-// The same of A = sum_t x_t y_t^T, never formed.  x: [t, d]  y: [t, m]  k = min(t, d, m)
+// The same of A = sum_t x_t y_t^T, which is formed only if t > min(d, m).
+//   x: [t, d]  y: [t, m], unchanged  k = min(t, d, m)
 //   u_rows: [k, d]  sigma: [k]  v_rows: [k, m]
 // (O-Edit Eq. 11: an edit is a pair; dW_total is their sum)
 bool svd_pairs(struct device *dev, struct buffer *x, struct buffer *y, uint32_t t, uint32_t d,

@@ -23,6 +23,7 @@ static bool keep(struct model *model, struct buffer *buffer)
 // A NaN that enters here would only show as nonsense at the end.
 static bool tensor_finite(struct model *model, const struct tensor *t, fbuf data)
 {
+    const struct dtype_info *info = &dtype_table[t->dtype];
     struct buffer *counts = NULL;
     uint32_t host[FINITE_GROUPS], bad = 0;
     if (!buffer_new(model->dev, sizeof host, "a check", &counts)) return false;
@@ -30,7 +31,8 @@ static bool tensor_finite(struct model *model, const struct tensor *t, fbuf data
     cmd_start(&cmd, model->dev, false);
     op_count_nonfinite(&cmd, (struct count_nonfinite_args){.w = data,
                                                            .y = counts->address,
-                                                           .n = (uint)(t->rows * t->cols),
+                                                           .n = (uint)(info->block > 1 ? t->bytes / info->bytes
+                                                                            : CEIL(t->bytes, 4)),
                                                            .groups = FINITE_GROUPS,
                                                            .type = t->dtype});
     bool ok = cmd_run_once(&cmd) && buffer_read(model->dev, counts, 0, host, sizeof host);
@@ -38,7 +40,7 @@ static bool tensor_finite(struct model *model, const struct tensor *t, fbuf data
     buffer_free(model->dev, &counts);
     for (uint32_t i = 0; ok && i < FINITE_GROUPS; i++) bad += host[i];
     if (ok && bad)
-        ok = fail(STATUS_BAD_DATA, "%s: tensor %s has %u values that are NaN or infinite",
+        ok = fail(STATUS_BAD_DATA, "%s: tensor %s has NaN or infinity in %u places",
                   model->weights->path, t->name, bad);
     return ok;
 }
@@ -145,6 +147,9 @@ bool model_open(struct model *model, struct device *dev, const struct weights *w
 {
     *model = (struct model){.dev = dev, .weights = weights, .config = weights->config};
     const struct config *c = &model->config;
+    if (c->head_dim % 4 != 0 || c->head_dim > 256)
+        return fail(STATUS_BAD_DATA, "%s: head_dim is %u, wanted a multiple of 4 up to 256",
+                    weights->path, c->head_dim);
     model->layers = mem_new(c->layers, sizeof *model->layers, "the layers");
     bool ok = model->layers && iota_make(model) && rope_table(model) &&
               upload_weight(model, PART_EMBED, 0, &model->embed) &&

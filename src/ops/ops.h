@@ -21,17 +21,11 @@ extern const double op_weight_bits[16]; // bits a weight, by dtype
     };                                                                                             \
     _Static_assert(sizeof(struct name##_args) <= CMD_PUSH_MAX, "arguments of " #name);             \
     void op_##name(struct cmd *cmd, struct name##_args a);
-#define BUILD(name, rows, width)
 #include "ops.def"
-#undef OP
-#undef BUILD
 
 enum op {
 #define OP(name, ...) OP_##name,
-#define BUILD(name, rows, width)
 #include "ops.def"
-#undef OP
-#undef BUILD
     OP_COUNT
 };
 

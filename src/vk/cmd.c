@@ -225,7 +225,7 @@ static bool try_dispatch(struct cmd *cmd, const struct dispatch *d)
         return false;
     if (!cmd->open && !segment_open(cmd)) return false;
     VkPipeline pipeline;
-    if (!device_pipeline(cmd->dev, d->shader, d->constants, &pipeline)) return false;
+    if (!device_pipeline(cmd->dev, d->shader, d->local, &pipeline)) return false;
     struct buffer *buffers[CMD_POINTERS_MAX];
     if (hazards(cmd, d, buffers)) barrier_compute(cmd);
     for (size_t i = 0; d->access[i]; i++) {

@@ -11,7 +11,7 @@ struct dispatch {
     const char *access;    // one letter a pointer, in order: r reads, w writes, m both
     const void *push;      // the arguments; its first strlen(access) members are addresses
     uint32_t push_bytes;
-    uint32_t constants[2]; // constant_id 0 and 1
+    uint32_t local; // constant_id 0: threads a workgroup, where the shader asks for it
     uint32_t groups[3];
     double flops, bytes; // of this dispatch
 };

@@ -97,6 +97,8 @@ static void info_read(VkPhysicalDevice physical, struct device_info *info)
     VkPhysicalDeviceProperties first;
     vkGetPhysicalDeviceProperties(physical, &first);
     *info = (struct device_info){.api = first.apiVersion};
+    snprintf(info->version, sizeof info->version, "%u.%u", VK_API_VERSION_MAJOR(first.apiVersion),
+             VK_API_VERSION_MINOR(first.apiVersion));
     p.properties = first;
     if (first.apiVersion >= VK_API_VERSION_1_2) vkGetPhysicalDeviceProperties2(physical, &p);
     snprintf(info->name, sizeof info->name, "%s", p.properties.deviceName);
@@ -183,8 +185,8 @@ static bool requirements(const struct device *dev, VkPhysicalDeviceVulkan12Featu
     const struct device_info *info = &dev->info;
     const char *missing = NULL;
     if (info->api < VK_API_VERSION_1_2)
-        return fail(STATUS_NO_DEVICE, "%s: got Vulkan %u.%u, wanted 1.2", info->name,
-                    VK_API_VERSION_MAJOR(info->api), VK_API_VERSION_MINOR(info->api));
+        return fail(STATUS_NO_DEVICE, "%s: got Vulkan %s, wanted 1.2", info->name,
+                    info->version);
     VkPhysicalDeviceVulkan12Features have = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,

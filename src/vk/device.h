@@ -16,6 +16,7 @@ struct device_info {
     char name[256], driver[256];
     const char *type; // "discrete GPU", "integrated GPU", "virtual GPU", "CPU", "other"
     uint32_t rank;    // smaller is preferred; a CPU device is always last
+    char version[16]; // of the API
     uint32_t api, subgroup, invocations, shared_bytes, push_bytes;
     uint64_t memory, allocation; // bytes of the largest device-local heap, of one allocation
 };
@@ -69,8 +70,8 @@ bool device_list(struct device_info *infos, uint32_t capacity, uint32_t *count);
 bool device_open(struct device *dev, const struct device_options *options);
 void device_close(struct device *dev);
 
-// The pipeline of a shader with constant_id 0 and 1 set; made at first use, kept until close.
-bool device_pipeline(struct device *dev, const struct shader *shader, const uint32_t constants[2],
+// The pipeline of a shader with constant_id 0 set; made at first use, kept until close.
+bool device_pipeline(struct device *dev, const struct shader *shader, uint32_t local,
                      VkPipeline *pipeline);
 
 // A VkResult as a failure with its phase and the right exit code; true for VK_SUCCESS.

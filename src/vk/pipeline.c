@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "vk/buffer.h"
@@ -7,12 +8,12 @@
 
 struct pipeline {
     const struct shader *shader;
-    uint32_t constants[2];
+    uint32_t local;
     VkPipeline handle;
 };
 
 static VkResult pipeline_make(struct device *dev, const struct shader *shader,
-                              const uint32_t constants[2], VkPipeline *pipeline)
+                              uint32_t local, VkPipeline *pipeline)
 {
     VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
                                      .codeSize = shader->bytes,
@@ -20,10 +21,11 @@ static VkResult pipeline_make(struct device *dev, const struct shader *shader,
     VkShaderModule module;
     VkResult result = dev->vk.vkCreateShaderModule(dev->handle, &code, NULL, &module);
     if (result != VK_SUCCESS) return result;
-    VkSpecializationMapEntry entries[2] = {{.constantID = 0, .offset = 0, .size = 4},
-                                           {.constantID = 1, .offset = 4, .size = 4}};
-    VkSpecializationInfo special = {
-        .mapEntryCount = 2, .pMapEntries = entries, .dataSize = 8, .pData = constants};
+    VkSpecializationMapEntry entry = {.constantID = 0, .offset = 0, .size = sizeof local};
+    VkSpecializationInfo special = {.mapEntryCount = local ? 1 : 0,
+                                    .pMapEntries = &entry,
+                                    .dataSize = sizeof local,
+                                    .pData = &local};
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
@@ -38,13 +40,12 @@ static VkResult pipeline_make(struct device *dev, const struct shader *shader,
     return result;
 }
 
-bool device_pipeline(struct device *dev, const struct shader *shader, const uint32_t constants[2],
+bool device_pipeline(struct device *dev, const struct shader *shader, uint32_t local,
                      VkPipeline *pipeline)
 {
     for (size_t i = 0; i < dev->pipeline_count; i++) {
         const struct pipeline *p = &dev->pipelines[i];
-        if (p->shader == shader && p->constants[0] == constants[0] &&
-            p->constants[1] == constants[1]) {
+        if (p->shader == shader && p->local == local) {
             *pipeline = p->handle;
             return true;
         }
@@ -56,9 +57,12 @@ bool device_pipeline(struct device *dev, const struct shader *shader, const uint
     if (!mem_grow(&dev->pipelines, &dev->pipeline_capacity, dev->pipeline_count + 1,
                   sizeof *dev->pipelines, "pipelines"))
         return false;
-    struct pipeline made = {.shader = shader, .constants = {constants[0], constants[1]}};
-    if (!device_check(pipeline_make(dev, shader, constants, &made.handle), shader->name))
+    struct pipeline made = {.shader = shader, .local = local};
+    double started = log_clock();
+    if (!device_check(pipeline_make(dev, shader, local, &made.handle), shader->name))
         return false;
+    log_detail("pipeline %s (%u threads): %.0f ms", shader->name, local,
+               1e3 * (log_clock() - started));
     dev->pipelines[dev->pipeline_count++] = made;
     *pipeline = made.handle;
     return true;

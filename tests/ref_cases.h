@@ -1,0 +1,19 @@
+// Which test program has the cases of which operator. test_ops.c does not compile while an
+// operator of ops.def stands in no list, a program does not link while a case of its list is
+// missing, and no case stands in a list twice.
+#pragma once
+
+#define CASES_ROWS(CASE)                                                                           \
+    CASE(embed) CASE(rmsnorm) CASE(rmsnorm_back) CASE(rope) CASE(scatter_rows) CASE(gather_rows)   \
+    CASE(add_row) CASE(sum_rows) CASE(outer) CASE(silu_gate) CASE(silu_gate_back) CASE(fill)       \
+    CASE(axpby) CASE(dot_rows)
+#define CASES_ATTENTION(CASE) CASE(attention) CASE(attention_back_q) CASE(attention_back_kv)
+#define CASES_LOSS(CASE)                                                                           \
+    CASE(cross_entropy) CASE(cross_entropy_back) CASE(kl) CASE(kl_back) CASE(top_k)                \
+    CASE(count_nonfinite) CASE(cosine) CASE(keep_first) CASE(adam)
+#define CASES_LINALG(CASE)                                                                         \
+    CASE(copy_part) CASE(largest_rows) CASE(norm_rows) CASE(sort_index) CASE(count_rows)           \
+    CASE(random) CASE(unit_row) CASE(sweep_rows) CASE(jacobi_gram) CASE(jacobi_turn)               \
+    CASE(jacobi_apply) CASE(svd_values) CASE(svd_vectors) CASE(chol_shift) CASE(mirror)            \
+    CASE(chol_block) CASE(tri_gather) CASE(tri_block) CASE(tri_spread) CASE(residual)
+#define CASES_GEMM(CASE) CASE(gemm_nt) CASE(gemm_nn) CASE(gemm_tn) // in test_gemm.c

@@ -1,0 +1,186 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h" // before cmocka.h, which has a macro fail()
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "ref_rig.h"
+
+// Two quiet NaNs, so that a band that was overwritten by an output's start value shows, too.
+static const uint32_t BAND_WORD = 0x7fc0beef, OUT_WORD = 0x7fc0dead;
+
+int rig_open(void **state)
+{
+    struct rig *rig = rig_memory(1, sizeof *rig);
+    rig->dev = rig_memory(1, sizeof *rig->dev);
+    rig->random = 20240607;
+    if (!device_open(rig->dev, &(struct device_options){0})) {
+        fprintf(stderr, "%s\n", status_message());
+        free(rig->dev);
+        free(rig);
+        return -1;
+    }
+    printf("device: %s, seed %llu\n", rig->dev->info.name, (unsigned long long)rig->random);
+    *state = rig;
+    return 0;
+}
+
+int rig_close(void **state)
+{
+    struct rig *rig = *state;
+    rig_drop(rig);
+    for (uint32_t i = 0; i < rig->error_count; i++)
+        printf("%-32s largest error %8.2e, %5.1f%% of its bound\n", rig->errors[i].what,
+               rig->errors[i].error, 100 * rig->errors[i].part);
+    device_close(rig->dev);
+    free(rig->dev);
+    free(rig);
+    return 0;
+}
+
+void *rig_memory(uint64_t count, size_t size)
+{
+    void *memory = calloc(count ? count : 1, size);
+    if (!memory) abort();
+    return memory;
+}
+
+static fbuf add(struct rig *rig, const void *words, uint64_t count, bool changes)
+{
+    assert_true(rig->count < RIG_BUFFERS);
+    struct rig_buffer *b = &rig->buffers[rig->count++];
+    uint64_t total = count + 2 * RIG_BAND;
+    *b = (struct rig_buffer){.words = count, .changes = changes};
+    b->given = rig_memory(total, sizeof *b->given);
+    for (uint64_t i = 0; i < total; i++) b->given[i] = BAND_WORD;
+    for (uint64_t i = 0; i < count && !words; i++) b->given[RIG_BAND + i] = OUT_WORD;
+    if (words && count) memcpy(b->given + RIG_BAND, words, count * sizeof *b->given);
+    if (!buffer_from(rig->dev, b->given, total * sizeof *b->given, "a test", &b->buffer))
+        fail_msg("%s", status_message());
+    if (!rig->cmd.dev) cmd_start(&rig->cmd, rig->dev, false);
+    return b->buffer->address + RIG_BAND * sizeof *b->given;
+}
+
+fbuf rig_in(struct rig *rig, const void *words, uint64_t count)
+{
+    return add(rig, words, count, false);
+}
+
+fbuf rig_out(struct rig *rig, uint64_t count)
+{
+    return add(rig, NULL, count, true);
+}
+
+fbuf rig_change(struct rig *rig, const void *words, uint64_t count)
+{
+    return add(rig, words, count, true);
+}
+
+static void verify(const struct rig_buffer *b, uint32_t number)
+{
+    const uint32_t *now = (const uint32_t *)(const void *)b->content;
+    for (uint64_t i = 0; i < b->words + 2 * RIG_BAND; i++) {
+        bool inside = i >= RIG_BAND && i < RIG_BAND + b->words;
+        if ((inside && b->changes) || now[i] == b->given[i]) continue;
+        fail_msg("buffer %u of %llu words: word %lld was %08x and is %08x; %s", number,
+                 (unsigned long long)b->words, (long long)i - RIG_BAND, b->given[i], now[i],
+                 inside ? "it is an input" : "it lies outside");
+    }
+}
+
+void rig_run(struct rig *rig)
+{
+    if (!cmd_run_once(&rig->cmd)) fail_msg("%s", status_message());
+    for (uint32_t i = 0; i < rig->count; i++) {
+        struct rig_buffer *b = &rig->buffers[i];
+        uint64_t total = b->words + 2 * RIG_BAND;
+        if (!b->content) b->content = rig_memory(total, sizeof *b->content);
+        if (!buffer_read(rig->dev, b->buffer, 0, b->content, total * sizeof *b->content))
+            fail_msg("%s", status_message());
+        verify(b, i);
+    }
+}
+
+const float *rig_floats(const struct rig *rig, fbuf address)
+{
+    for (uint32_t i = 0; i < rig->count; i++)
+        if (rig->buffers[i].buffer->address + RIG_BAND * 4 == address)
+            return rig->buffers[i].content + RIG_BAND;
+    fail_msg("no buffer of the rig starts there");
+    return NULL;
+}
+
+const uint32_t *rig_words(const struct rig *rig, fbuf address)
+{
+    return (const uint32_t *)(const void *)rig_floats(rig, address);
+}
+
+void rig_drop(struct rig *rig)
+{
+    cmd_free(&rig->cmd);
+    for (uint32_t i = 0; i < rig->count; i++) {
+        buffer_free(rig->dev, &rig->buffers[i].buffer);
+        free(rig->buffers[i].given);
+        free(rig->buffers[i].content);
+    }
+    rig->count = 0;
+}
+
+static struct rig_error *error_of(struct rig *rig, const char *what)
+{
+    for (uint32_t i = 0; i < rig->error_count; i++)
+        if (strcmp(rig->errors[i].what, what) == 0) return &rig->errors[i];
+    assert_true(rig->error_count < RIG_ERRORS);
+    rig->errors[rig->error_count] = (struct rig_error){.what = what};
+    return &rig->errors[rig->error_count++];
+}
+
+void rig_near_host(struct rig *rig, const char *what, const float *got, const double *want,
+                   const double *size, uint64_t count, double factor)
+{
+    struct rig_error *worst = error_of(rig, what);
+    for (uint64_t i = 0; i < count; i++) {
+        double error = fabs((double)got[i] - want[i]);
+        double bound = factor * RIG_EPS * fabs(size ? size[i] : want[i]) + 0x1p-120;
+        if (!(error <= bound))
+            fail_msg("%s: element %llu of %llu is %.9g, wanted %.9g within %.3g, error %.3g", what,
+                     (unsigned long long)i, (unsigned long long)count, (double)got[i], want[i],
+                     bound, error);
+        worst->error = fmax(worst->error, error);
+        worst->part = fmax(worst->part, error / bound);
+    }
+}
+
+void rig_near(struct rig *rig, const char *what, fbuf address, const double *want,
+              const double *size, uint64_t count, double factor)
+{
+    rig_near_host(rig, what, rig_floats(rig, address), want, size, count, factor);
+}
+
+float *rig_random(struct rig *rig, uint64_t count, double scale)
+{
+    float *x = rig_memory(count, sizeof *x);
+    for (uint64_t i = 0; i < count; i++)
+        x[i] = (float)((2 * random_unit(&rig->random) - 1) * scale);
+    return x;
+}
+
+uint32_t *rig_random_ids(struct rig *rig, uint64_t count, uint32_t below)
+{
+    uint32_t *ids = rig_memory(count, sizeof *ids);
+    for (uint64_t i = 0; i < count; i++) ids[i] = (uint32_t)(random_next(&rig->random) % below);
+    return ids;
+}
+
+double rig_depth(uint64_t n)
+{
+    return (double)n / 64 + 16;
+}
