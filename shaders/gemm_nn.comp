@@ -23,7 +23,8 @@ void main()
 #define START(i) from[i] = min(row0 + i * WIDTH + lane, a.rows - 1);
 #define CLEAR(i) sum[i] = vec4(0);
     EACH_LOAD(START) EACH_ROW(CLEAR)
-    for (uint k = 0; k < a.inner; k += 4) {
+    uint inner = a.shape == SHAPE_LEFT ? min(a.inner, row0 + ROWS) : a.inner;
+    for (uint k = 0; k < inner; k += 4) {
         uint last = a.inner - 1;
 #define LEFT(i) x[i] = left4(from[i], k);
         EACH_LOAD(LEFT)

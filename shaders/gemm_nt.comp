@@ -19,6 +19,7 @@ void main()
     uint lane = gl_SubgroupInvocationID % WIDTH, row0 = gl_WorkGroupID.y * ROWS;
     uint step_ = gl_WorkGroupSize.x;
     uint first = gl_WorkGroupID.x * step_ * 4 + gl_LocalInvocationID.x;
+    if (a.shape == SHAPE_LOWER && gl_WorkGroupID.x * step_ * 4 > row0 + ROWS - 1) return;
     uint from[LOADS], col[4];
     vec4 sum[ROWS], x[LOADS], w[4];
 #define START(i) from[i] = min(row0 + i * WIDTH + lane, a.rows - 1);

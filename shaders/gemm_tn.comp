@@ -28,12 +28,13 @@ void main()
     uint lane = gl_SubgroupInvocationID % WIDTH, row0 = gl_WorkGroupID.y * ROWS;
     uint first = gl_GlobalInvocationID.x * 4, col = min(first, (a.outs - 1) & ~3u);
     uint group_first = gl_WorkGroupID.x * gl_WorkGroupSize.x * 4;
-    if (a.symmetric != 0 && group_first > row0 + ROWS - 1) return;
+    if (a.shape == SHAPE_LOWER && group_first > row0 + ROWS - 1) return;
     uint x_col = min(row0 + 4 * (lane % QUADS), (a.rows - 1) & ~3u), x_row = lane / QUADS;
     vec4 sum[ROWS];
 #define CLEAR(i) sum[i] = vec4(0);
     EACH_ROW(CLEAR)
-    for (uint k = 0; k < a.inner; k += DEPTH) {
+    // x^T is upper triangular where x is lower: nothing above the diagonal of x.
+    for (uint k = a.shape == SHAPE_LEFT ? row0 : 0; k < a.inner; k += DEPTH) {
         vec4 x = k + x_row < a.inner ? x4(k + x_row, x_col) : vec4(0);
         vec4 w = right4(k, col, a.outs);
 #define ADD(i) sum[i] += subgroupBroadcast(x[(i) % 4], (i) / 4) * w;

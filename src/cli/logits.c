@@ -24,7 +24,7 @@ static bool top_logits(const struct model *model, const struct token_list *promp
     uint32_t last = sequence.end - 1, layers = model->config.layers;
     bool ok = batch_new(&batch, model, &sequence, 1) &&
               cache_new(&cache, model, 0, layers, sequence.end, true) &&
-              acts_new(&acts, model, 0, layers, sequence.end, false) &&
+              acts_new(&acts, model, 0, layers, &batch, false) &&
               head_new(&head, model, &last, 1) &&
               buffer_new(model->dev, k * sizeof *ids, "candidates", &id) &&
               buffer_new(model->dev, k * sizeof *values, "candidates", &value);

@@ -36,7 +36,7 @@ static bool run(struct prepared *p, const struct model *model, const struct sequ
     struct cmd cmd = {0};
     bool ok = batch_new(&batch, model, sequences, count) &&
               cache_new(&cache, model, 0, layer + 1, p->rows, true) &&
-              acts_new(&acts, model, 0, layer + 1, p->rows, false) &&
+              acts_new(&acts, model, 0, layer + 1, &batch, false) &&
               buffer_new(model->dev, (uint64_t)p->rows * model->config.dim * 4, "residuals",
                          &p->mid) &&
               buffer_new(model->dev, (uint64_t)p->rows * model->config.ffn * 4, "keys", &p->key);

@@ -39,14 +39,14 @@ static bool moment_add(struct model *model, const struct sequence *sequences, ui
     uint32_t ffn = model->config.ffn;
     bool ok = batch_new(&batch, model, sequences, count) &&
               cache_new(&cache, model, 0, layer + 1, rows, true) &&
-              acts_new(&acts, model, 0, layer + 1, rows, false);
+              acts_new(&acts, model, 0, layer + 1, &batch, false);
     if (ok) {
         cmd_start(&cmd, model->dev, false);
         forward_embed(&cmd, model, &batch, &acts);
         forward_layers(&cmd, model, &batch, &cache, &acts, 0, layer);
         forward_key(&cmd, model, &batch, &cache, &acts, layer);
         struct matrix keys = matrix_of(acts.key->address, rows, ffn);
-        gemm_tn(&cmd, keys, keys, matrix_of(c, ffn, ffn), alpha, 1, true);
+        gemm_tn(&cmd, keys, keys, matrix_of(c, ffn, ffn), alpha, 1, SHAPE_LOWER);
         ok = cmd_run_once(&cmd);
     }
     cmd_free(&cmd);
@@ -184,7 +184,7 @@ static void pass_record(struct cmd *cmd, struct model *model, struct pass *p, ui
     backward_layers(cmd, model, &p->batch, &p->cache, &p->acts, &p->grads, layer + 1, layers);
     gemm_tn(cmd, matrix_of(p->grads.stream->address, rows, model->config.dim),
             matrix_of(p->key->address, rows, model->config.ffn),
-            matrix_of(g, model->config.dim, model->config.ffn), 1, 1, false);
+            matrix_of(g, model->config.dim, model->config.ffn), 1, 1, SHAPE_FULL);
 }
 
 static bool gradient_add(struct model *model, const struct sequence *sequences, uint32_t count,
@@ -196,8 +196,8 @@ static bool gradient_add(struct model *model, const struct sequence *sequences, 
     float *losses = mem_new(rows, sizeof *losses, "losses");
     bool ok = losses && batch_new(&p.batch, model, sequences, count) &&
               cache_new(&p.cache, model, 0, model->config.layers, rows, false) &&
-              acts_new(&p.acts, model, 0, model->config.layers, rows, true) &&
-              grads_new(&p.grads, model, rows) &&
+              acts_new(&p.acts, model, 0, model->config.layers, &p.batch, true) &&
+              grads_new(&p.grads, model, &p.batch, rows) &&
               buffer_new(dev, (uint64_t)rows * model->config.ffn * 4, "keys", &p.key) &&
               targets_make(&p, model, sequences, count, rows);
     if (ok) {

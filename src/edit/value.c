@@ -125,11 +125,11 @@ static bool scratch(struct value *s, const struct penalty penalties[2])
     for (int i = 0; i < 2; i++)
         if (penalties[i].rows.rows > most) most = penalties[i].rows.rows;
     return cache_new(&s->cache, model, above, c->layers, s->rows, false) &&
-           acts_new(&s->acts, model, above, c->layers, s->suffix.rows, true) &&
+           acts_new(&s->acts, model, above, c->layers, &s->suffix, true) &&
            (!s->prefix.rows ||
-            acts_new(&s->before, model, above, c->layers, s->prefix.rows, false)) &&
-           grads_new(&s->grads, model, s->suffix.rows > s->losses + 1 ? s->suffix.rows
-                                                                       : s->losses + 1) &&
+            acts_new(&s->before, model, above, c->layers, &s->prefix, false)) &&
+           grads_new(&s->grads, model, &s->suffix,
+                     s->suffix.rows > s->losses ? s->suffix.rows : s->losses + 1) &&
            buffer_new(dev, s->rows * dim, "residuals", &s->base) &&
            buffer_new(dev, (s->losses + 1) * sizeof(float), "losses", &s->lse) &&
            buffer_new(dev, (s->losses + 1) * sizeof(float), "losses", &s->loss) &&

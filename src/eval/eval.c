@@ -31,7 +31,7 @@ static bool pass_new(struct pass *p, const struct model *model, const struct seq
     uint32_t layers = model->config.layers;
     return batch_new(&p->batch, model, sequences, count) &&
            cache_new(&p->cache, model, 0, layers, p->batch.rows, true) &&
-           acts_new(&p->acts, model, 0, layers, p->batch.rows, false) &&
+           acts_new(&p->acts, model, 0, layers, &p->batch, false) &&
            head_new(&p->head, model, index, picked);
 }
 

@@ -1,8 +1,9 @@
 #include "model/backward.h"
 
-#include <math.h>
+#include "model/attention.h"
 
-bool grads_new(struct grads *grads, const struct model *model, uint32_t rows)
+bool grads_new(struct grads *grads, const struct model *model, const struct batch *batch,
+               uint32_t rows)
 {
     const struct config *c = &model->config;
     struct device *dev = model->dev;
@@ -19,7 +20,10 @@ bool grads_new(struct grads *grads, const struct model *model, uint32_t rows)
               buffer_new(dev, n * c->heads, "gradients", &grads->dot) &&
               buffer_new(dev, ffn, "gradients", &grads->key) &&
               buffer_new(dev, ffn, "gradients", &grads->gate) &&
-              buffer_new(dev, ffn, "gradients", &grads->up);
+              buffer_new(dev, ffn, "gradients", &grads->up) &&
+              (!batch->whole ||
+               buffer_new(dev, 4ull * c->heads * batch->longest * batch->longest,
+                          "gradients of scores", &grads->scores));
     if (!ok) grads_free(grads);
     return ok;
 }
@@ -29,7 +33,7 @@ void grads_free(struct grads *grads)
     if (!grads->dev) return;
     struct buffer **all[] = {&grads->stream, &grads->dim,      &grads->queries,  &grads->k,
                              &grads->v,      &grads->turned_q, &grads->turned_k, &grads->dot,
-                             &grads->key,    &grads->gate,     &grads->up};
+                             &grads->key,    &grads->gate,     &grads->up,       &grads->scores};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_free(grads->dev, all[i]);
     *grads = (struct grads){0};
 }
@@ -82,28 +86,12 @@ static void turn_back(struct cmd *cmd, const struct model *model, const struct b
                                     .interleaved = model->config.rope_interleaved, .sign = -1});
 }
 
-static void attention_back(struct cmd *cmd, const struct model *model, const struct batch *batch,
-                           const struct act *act, fbuf k, fbuf v, const struct grads *grads)
+static void attend_back(struct cmd *cmd, const struct model *model, const struct batch *batch,
+                        const struct acts *acts, const struct act *act, fbuf k, fbuf v,
+                        const struct grads *grads)
 {
     const struct config *c = &model->config;
-    const float scale = 1 / sqrtf((float)c->head_dim);
-    const float work = (float)(6 * batch->work * c->heads * c->head_dim);
-    op_attention_back_q(cmd, (struct attention_back_q_args){
-                                 .q = act->q->address, .k = k, .v = v,
-                                 .first = batch->first->address, .count = batch->count->address,
-                                 .o = act->o->address, .lse = act->lse->address,
-                                 .dy = grads->queries->address, .dq = grads->turned_q->address,
-                                 .dot = grads->dot->address, .rows = batch->rows,
-                                 .heads = c->heads, .kv_heads = c->kv_heads, .dim = c->head_dim,
-                                 .window = c->sliding_window, .scale = scale, .work = work});
-    op_attention_back_kv(cmd, (struct attention_back_kv_args){
-                                  .q = act->q->address, .k = k, .v = v,
-                                  .slot = batch->slot->address, .last = batch->last->address,
-                                  .dot = grads->dot->address, .lse = act->lse->address,
-                                  .dy = grads->queries->address, .dk = grads->turned_k->address,
-                                  .dv = grads->v->address, .rows = batch->rows, .heads = c->heads,
-                                  .kv_heads = c->kv_heads, .dim = c->head_dim,
-                                  .window = c->sliding_window, .scale = scale, .work = work});
+    attention_backward(cmd, model, batch, acts, act, k, v, grads);
     turn_back(cmd, model, batch, grads->turned_q->address, grads->queries->address, c->heads);
     turn_back(cmd, model, batch, grads->turned_k->address, grads->k->address, c->kv_heads);
 }
@@ -120,8 +108,8 @@ void backward_layers(struct cmd *cmd, const struct model *model, const struct ba
         ffn_back(cmd, model, act, l, grads, rows);
         gemm_backward(cmd, grads->stream->address, l->attn_output, 0, grads->queries->address,
                       rows);
-        attention_back(cmd, model, batch, act, cache->k[layer - cache->from]->address,
-                       cache->v[layer - cache->from]->address, grads);
+        attend_back(cmd, model, batch, acts, act, cache->k[layer - cache->from]->address,
+                    cache->v[layer - cache->from]->address, grads);
         gemm_backward(cmd, grads->queries->address, l->q, 0, normed, rows);
         gemm_backward(cmd, grads->k->address, l->k, normed, normed, rows);
         gemm_backward(cmd, grads->v->address, l->v, normed, normed, rows);

@@ -9,9 +9,12 @@ struct grads {
     struct buffer *dim, *queries, *k, *v, *dot; // of the layer at work
     struct buffer *turned_q, *turned_k;
     struct buffer *key, *gate, *up;      // [rows, ffn]
+    struct buffer *scores;               // as in acts
 };
 
-bool grads_new(struct grads *grads, const struct model *model, uint32_t rows);
+// rows: as many as the batch or the head has, whichever are more.
+bool grads_new(struct grads *grads, const struct model *model, const struct batch *batch,
+               uint32_t rows);
 void grads_free(struct grads *grads);
 
 // From head->logits, which hold the gradient of the loss with respect to the logits, to

@@ -32,6 +32,26 @@ static bool fill_rows(struct batch *batch, const struct model *model,
     return true;
 }
 
+// Texts of WHOLE_ROWS rows on the average, all from their beginning, are worth matrix products.
+static bool texts_make(struct batch *batch, const struct sequence *sequences, size_t count)
+{
+    enum { WHOLE_ROWS = 48 };
+    batch->whole = count > 0 && batch->rows >= WHOLE_ROWS * count;
+    for (size_t s = 0; s < count; s++)
+        if (sequences[s].begin > 0 || sequences[s].end == 0) batch->whole = false;
+    if (!batch->whole) return true;
+    batch->texts = mem_new(count, sizeof *batch->texts, "a batch");
+    uint32_t row = 0;
+    for (size_t s = 0; batch->texts && s < count; s++) {
+        batch->texts[s] =
+            (struct text){.row = row, .slot = sequences[s].slot, .rows = sequences[s].end};
+        row += sequences[s].end;
+        if (sequences[s].end > batch->longest) batch->longest = sequences[s].end;
+    }
+    batch->text_count = (uint32_t)count;
+    return batch->texts != NULL;
+}
+
 bool batch_new(struct batch *batch, const struct model *model, const struct sequence *sequences,
                size_t count)
 {
@@ -39,7 +59,8 @@ bool batch_new(struct batch *batch, const struct model *model, const struct sequ
     for (size_t s = 0; s < count; s++) batch->rows += sequences[s].end - sequences[s].begin;
     uint32_t rows = batch->rows;
     uint32_t *fields = mem_new((size_t)FIELDS * rows, sizeof *fields, "a batch");
-    bool ok = fields && fill_rows(batch, model, sequences, count, fields);
+    bool ok = fields && fill_rows(batch, model, sequences, count, fields) &&
+              texts_make(batch, sequences, count);
     struct buffer **buffers[FIELDS] = {&batch->tokens, &batch->pos,   &batch->slot,
                                        &batch->first,  &batch->count, &batch->last};
     for (size_t i = 0; ok && i < FIELDS; i++)
@@ -53,6 +74,7 @@ bool batch_new(struct batch *batch, const struct model *model, const struct sequ
 void batch_free(struct batch *batch)
 {
     if (!batch->dev) return;
+    free(batch->texts);
     buffer_free(batch->dev, &batch->tokens);
     buffer_free(batch->dev, &batch->pos);
     buffer_free(batch->dev, &batch->slot);

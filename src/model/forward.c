@@ -1,9 +1,9 @@
 #include "model/forward.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "model/attention.h"
 
 static bool act_new(struct act *act, const struct model *model, uint64_t rows)
 {
@@ -18,10 +18,11 @@ static bool act_new(struct act *act, const struct model *model, uint64_t rows)
 }
 
 bool acts_new(struct acts *acts, const struct model *model, uint32_t from, uint32_t to,
-              uint32_t rows, bool kept)
+              const struct batch *batch, bool kept)
 {
     const struct config *c = &model->config;
     struct device *dev = model->dev;
+    uint32_t rows = batch->rows;
     uint64_t kv = (uint64_t)rows * c->kv_heads * c->head_dim * 4;
     *acts = (struct acts){.dev = dev, .from = from, .to = to, .rows = rows, .kept = kept};
     acts->stream = mem_new(to - from + 1, sizeof *acts->stream, "activations");
@@ -40,7 +41,10 @@ bool acts_new(struct acts *acts, const struct model *model, uint32_t from, uint3
     }
     ok = ok && buffer_new(dev, (uint64_t)rows * c->dim * 4, "normed rows", &acts->normed) &&
          buffer_new(dev, kv, "keys", &acts->k) && buffer_new(dev, kv, "values", &acts->v) &&
-         buffer_new(dev, (uint64_t)rows * c->ffn * 4, "FFN keys", &acts->key);
+         buffer_new(dev, (uint64_t)rows * c->ffn * 4, "FFN keys", &acts->key) &&
+         (!batch->whole ||
+          buffer_new(dev, 4ull * c->heads * batch->longest * batch->longest, "attention scores",
+                     &acts->scores));
     if (!ok) acts_free(acts);
     return ok;
 }
@@ -61,6 +65,7 @@ void acts_free(struct acts *acts)
     buffer_free(dev, &acts->k);
     buffer_free(dev, &acts->v);
     buffer_free(dev, &acts->key);
+    buffer_free(dev, &acts->scores);
     free(acts->stream);
     free(acts->layers);
     *acts = (struct acts){0};
@@ -124,14 +129,7 @@ static void attend(struct cmd *cmd, const struct model *model, const struct batc
                                                     .slot = batch->slot->address, .y = v,
                                                     .rows = rows,
                                                     .cols = c->kv_heads * c->head_dim});
-    op_attention(cmd, (struct attention_args){
-                          .q = act->q->address, .k = k, .v = v, .first = batch->first->address,
-                          .count = batch->count->address, .o = act->o->address,
-                          .lse = act->lse->address, .rows = rows, .heads = c->heads,
-                          .kv_heads = c->kv_heads, .dim = c->head_dim,
-                          .window = c->sliding_window,
-                          .scale = 1 / sqrtf((float)c->head_dim),
-                          .work = (float)(4 * batch->work * c->heads * c->head_dim)});
+    attention_forward(cmd, model, batch, acts, act, k, v);
     gemm_forward(cmd, act->o->address, l->attn_output, stream, act->mid->address, rows);
 }
 

@@ -14,6 +14,10 @@ struct batch {
     uint32_t rows;
     double work; // keys seen, summed over rows
     struct buffer *tokens, *pos, *slot, *first, *count, *last; // u32 [rows]
+    // Whole texts of some length: attention runs as matrix products, text by text.
+    bool whole;
+    struct text { uint32_t row, slot, rows; } *texts; // [text_count]
+    uint32_t text_count, longest;
 };
 
 bool batch_new(struct batch *batch, const struct model *model, const struct sequence *sequences,
@@ -49,10 +53,11 @@ struct acts {
     struct buffer **stream; // [to - from + 1] of [rows, dim]
     struct act *layers;     // [to - from]
     struct buffer *normed, *k, *v, *key; // of the layer at work; key: [rows, ffn], input of down
+    struct buffer *scores;               // [heads, longest, longest] if the batch is of whole texts
 };
 
 bool acts_new(struct acts *acts, const struct model *model, uint32_t from, uint32_t to,
-              uint32_t rows, bool kept);
+              const struct batch *batch, bool kept);
 void acts_free(struct acts *acts);
 
 // stream[0] = embeddings of the batch's tokens; acts->from is 0.

@@ -52,7 +52,7 @@ static bool advance(struct session *s, const struct sequence *sequences, uint32_
     uint64_t bytes = active * s->options->top * sizeof(uint32_t);
     uint32_t layers = model->config.layers;
     bool ok = batch_new(&batch, model, sequences, active) &&
-              acts_new(&acts, model, 0, layers, batch.rows, false) &&
+              acts_new(&acts, model, 0, layers, &batch, false) &&
               head_new(&head, model, last, (uint32_t)active) &&
               buffer_new(model->dev, bytes, "candidates", &ids) &&
               buffer_new(model->dev, bytes, "candidates", &values);

@@ -52,32 +52,56 @@ void gemm_backward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uin
                         .local = local_size(cmd)});
 }
 
-void gemm_nt(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
-             float beta)
+static void nt(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
+               float beta, uint32_t shape)
 {
     op_gemm_nt(cmd, (struct gemm_nt_args){
                         .x = x.data, .w = w.data, .r = y.data, .y = y.data, .rows = x.rows,
                         .outs = w.rows, .inner = x.cols, .ldx = x.stride, .ldw = w.stride,
-                        .ldy = y.stride, .alpha = alpha, .beta = beta, .variant = unaligned(x, w),
+                        .ldy = y.stride, .alpha = alpha, .beta = beta, .shape = shape,
+                        .variant = unaligned(x, w),
                         .tile = tile_rows(x.rows), .local = local_size(cmd)});
+}
+
+static void nn(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
+               float beta, uint32_t shape)
+{
+    op_gemm_nn(cmd, (struct gemm_nn_args){
+                        .x = x.data, .w = w.data, .r = y.data, .y = y.data, .rows = x.rows,
+                        .outs = w.cols, .inner = x.cols, .ldx = x.stride, .ldw = w.stride,
+                        .ldy = y.stride, .alpha = alpha, .beta = beta, .shape = shape,
+                        .variant = unaligned(x, w),
+                        .tile = tile_rows(x.rows), .local = local_size(cmd)});
+}
+
+void gemm_tn(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
+             float beta, uint32_t shape)
+{
+    op_gemm_tn(cmd, (struct gemm_tn_args){
+                        .x = x.data, .w = w.data, .y = y.data, .rows = x.cols, .outs = w.cols,
+                        .inner = x.rows, .ldx = x.stride, .ldw = w.stride, .ldy = y.stride,
+                        .alpha = alpha, .beta = beta, .shape = shape,
+                        .variant = unaligned(x, w), .tile = 16, .local = local_size(cmd)});
+}
+
+void gemm_nt(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
+             float beta)
+{
+    nt(cmd, x, w, y, alpha, beta, SHAPE_FULL);
 }
 
 void gemm_nn(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
              float beta)
 {
-    op_gemm_nn(cmd, (struct gemm_nn_args){
-                        .x = x.data, .w = w.data, .r = y.data, .y = y.data, .rows = x.rows,
-                        .outs = w.cols, .inner = x.cols, .ldx = x.stride, .ldw = w.stride,
-                        .ldy = y.stride, .alpha = alpha, .beta = beta, .variant = unaligned(x, w),
-                        .tile = tile_rows(x.rows), .local = local_size(cmd)});
+    nn(cmd, x, w, y, alpha, beta, SHAPE_FULL);
 }
 
-void gemm_tn(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
-             float beta, bool symmetric)
+void gemm_nt_lower(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y)
 {
-    op_gemm_tn(cmd, (struct gemm_tn_args){
-                        .x = x.data, .w = w.data, .y = y.data, .rows = x.cols, .outs = w.cols,
-                        .inner = x.rows, .ldx = x.stride, .ldw = w.stride, .ldy = y.stride,
-                        .alpha = alpha, .beta = beta, .symmetric = symmetric,
-                        .variant = unaligned(x, w), .tile = 16, .local = local_size(cmd)});
+    nt(cmd, x, w, y, 1, 0, SHAPE_LOWER);
+}
+
+void gemm_nn_left(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y)
+{
+    nn(cmd, x, w, y, 1, 0, SHAPE_LEFT);
 }

@@ -28,7 +28,9 @@ void gemm_nt(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y,
 // y = alpha * x w + beta * y.  x: [M, K]  w: [K, N]  y: [M, N]
 void gemm_nn(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
              float beta);
-// y = alpha * x^T w + beta * y.  x: [K, M]  w: [K, N]  y: [M, N]
-// symmetric: M = N and x^T w is symmetric; only its lower triangle is promised.
+// y = alpha * x^T w + beta * y.  x: [K, M]  w: [K, N]  y: [M, N]  shape: FULL, LOWER, LEFT
 void gemm_tn(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
-             float beta, bool symmetric);
+             float beta, uint32_t shape);
+// The first two for triangles (SHAPE_ of ops.def): y's lower one is wanted, x is a lower one.
+void gemm_nt_lower(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y);
+void gemm_nn_left(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y);

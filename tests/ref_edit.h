@@ -1,0 +1,49 @@
+// A sequence of edits in double precision, straight from METHOD.md and the paper's equations: dense
+// matrices, whole forward passes, no batches, no caches.
+#pragma once
+#include "edit/hparams.h"
+#include "ref_model.h"
+
+enum ref_guard { REF_NONE, REF_R_EDIT, REF_OEDIT, REF_OEDIT_PLUS };
+
+struct ref_prompt { // tokens of the prompt, then the target but for its last token
+    uint32_t *tokens, count, given, lookup;
+};
+
+struct ref_request { // prompts[0] is plain; `essence` is cut behind the subject
+    struct ref_prompt *prompts, essence;
+    uint32_t count, *target, target_count;
+};
+
+struct ref_editor {
+    struct ref_model *model; // its down projection is edited
+    const struct hparams *h;
+    bool rome;
+    enum ref_guard guard;
+    double *moment;     // C [ffn, ffn]
+    double *directions; // left singular vectors of grad G as rows [dim, dim]
+    double *basis;      // V^T [basis_rows, dim]
+    uint32_t basis_rows, edits;
+};
+
+struct ref_look {
+    double total, nll, kl, decay, f1, f2;
+};
+
+struct ref_edited {
+    double *plain, *left, *right;        // keys [ffn]
+    double *delta, *u, *w;               // [dim], [dim], [ffn]
+    double v0, s, realised, kept;
+    struct ref_look *looks; // [steps]
+    uint32_t steps, r, q;
+};
+
+// C and grad G from text cut into blocks of h->block.
+void ref_editor_open(struct ref_editor *e, struct ref_model *model, const struct hparams *h,
+                     bool rome, enum ref_guard guard, const uint32_t *tokens, uint32_t count);
+void ref_editor_close(struct ref_editor *e);
+
+void ref_edit(struct ref_editor *e, const struct ref_request *request, struct ref_edited *edited);
+void ref_edited_free(struct ref_edited *edited);
+
+double ref_dot(const double *x, const double *y, uint64_t n);
