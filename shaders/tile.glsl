@@ -46,6 +46,6 @@ vec4 left4(uint row, uint k)
 vec4 right4(uint row, uint col, uint limit)
 {
     uint at = row * a.ldw + col;
-    if (!UNALIGNED) return weight4(at);
+    if (!UNALIGNED || WEIGHT != F32) return weight4(at); // packed rows are whole blocks
     return edge4(fbuf(uvec2(a.w)), at, col, limit);
 }

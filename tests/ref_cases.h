@@ -7,7 +7,9 @@
     CASE(embed) CASE(rmsnorm) CASE(rmsnorm_back) CASE(rope) CASE(scatter_rows) CASE(gather_rows)   \
     CASE(add_row) CASE(sum_rows) CASE(outer) CASE(silu_gate) CASE(silu_gate_back) CASE(fill)       \
     CASE(axpby) CASE(dot_rows)
-#define CASES_ATTENTION(CASE) CASE(attention) CASE(attention_back_q) CASE(attention_back_kv)
+#define CASES_ATTENTION(CASE)                                                                      \
+    CASE(attention) CASE(attention_back_q) CASE(attention_back_kv) CASE(causal_softmax)            \
+    CASE(causal_softmax_back)
 #define CASES_LOSS(CASE)                                                                           \
     CASE(cross_entropy) CASE(cross_entropy_back) CASE(kl) CASE(kl_back) CASE(top_k)                \
     CASE(count_nonfinite) CASE(cosine) CASE(keep_first) CASE(adam)

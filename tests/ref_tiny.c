@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "io/gguf.h"
+#include "io/half.h"
 #include "ref_quant.h"
 
 const char *const tiny_words[TINY_WORDS] = {
@@ -101,12 +102,21 @@ static void add_vector(struct file *f, const char *name, uint64_t count, double 
 static void add_matrix(struct file *f, const char *name, enum dtype dtype, uint64_t rows,
                        uint64_t cols, double gain)
 {
-    uint64_t bytes;
-    if (dtype == DTYPE_F32) // uniform in [-s, s) has variance s^2 / 3
-        add(f, name, dtype, rows, cols,
-            (const uint8_t *)uniform(f, rows * cols, 0, gain * sqrt(3 / (double)cols)));
-    else
-        add(f, name, dtype, rows, cols, ref_random_blocks(dtype, rows * cols, &f->random, &bytes));
+    const double most = gain * sqrt(3 / (double)cols); // uniform in [-s, s): variance s^2 / 3
+    if (dtype == DTYPE_F32) {
+        add(f, name, dtype, rows, cols, (const uint8_t *)uniform(f, rows * cols, 0, most));
+        return;
+    }
+    // Random bits, but of the size that keeps activations as they are.
+    uint64_t bytes, n = rows * cols, block = dtype_table[dtype].bytes;
+    uint8_t *data = ref_random_blocks(dtype, n, &f->random, &bytes);
+    uint16_t scale = half_from_float((float)(most / 128));
+    for (uint64_t i = 0; dtype == DTYPE_Q8_0 && i < n / 32; i++) memcpy(data + i * block, &scale, 2);
+    for (uint64_t i = 0; dtype == DTYPE_F16 && i < n; i++) {
+        uint16_t half = half_from_float((float)(most * (2 * random_unit(&f->random) - 1)));
+        memcpy(data + 2 * i, &half, 2);
+    }
+    add(f, name, dtype, rows, cols, data);
 }
 
 static void add_layer(struct file *f, const struct tiny *t, uint32_t layer)

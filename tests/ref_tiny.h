@@ -10,7 +10,7 @@ struct tiny {
     bool qwen2;       // biases of q, k, v, and pairs (i, i + head_dim / 2)
     bool own_head;    // not tied
     bool rope_freqs;  // divisors of the rotary frequencies
-    enum dtype dtype; // of the matrices
+    enum dtype dtype; // of the matrices: F32, F16 or Q8_0
     double gain;      // matrices are uniform, of variance gain^2 / inputs; 0: 1
     uint64_t seed;
 };

@@ -202,37 +202,54 @@ static void test_embed(void **state)
     }
 }
 
-// How many elements a block spoils whose scale (or, for the plain formats, value) is no number.
+// Words of plain formats and blocks of packed ones that have a value which is no number.
+static uint32_t units_bad(enum dtype dtype, const uint8_t *packed, uint64_t units, uint64_t block)
+{
+    double *w = ref_zeros(units * block);
+    uint32_t bad = 0;
+    ref_unpack(dtype, packed, units * block, w);
+    for (uint64_t i = 0; i < units; i++) {
+        uint64_t at = i * block;
+        while (at < (i + 1) * block && isfinite(w[at])) at++;
+        if (at < (i + 1) * block) bad++;
+    }
+    free(w);
+    return bad;
+}
+
 static void test_count_nonfinite(void **state)
 {
     struct rig *rig = *state;
     for (int d = 0; d < DTYPE_COUNT; d++)
         for (int spoilt = 0; spoilt < 3; spoilt++) {
             const struct dtype_info *info = &dtype_table[d];
-            uint64_t bytes, n = info->block < 4 ? 1003 : 40ull * info->block;
-            uint8_t *packed = ref_random_blocks((enum dtype)d, n, &rig->random, &bytes);
-            double *w = ref_zeros(n);
-            uint32_t wanted = 0, got = 0, groups = 5, scale = d == DTYPE_Q6_K ? 208 : 0;
-            for (int i = 0; i < spoilt; i++) { // infinity, then NaN
-                uint8_t *at = packed + (i ? n / info->block - 1 : 3) * info->bytes + scale;
+            bool plain = info->block == 1;
+            uint64_t bytes, units = 203, block = plain ? 4 / info->bytes : info->block;
+            uint8_t *packed =
+                ref_random_blocks((enum dtype)d, units * block, &rig->random, &bytes);
+            uint32_t got = 0, groups = 2, scale = d == DTYPE_Q6_K ? 208 : 0;
+            for (int i = 0; i < spoilt; i++) { // infinity, then NaN in the last place of all
+                uint64_t last = units * block / info->block - 1;
+                uint8_t *at = packed + (i ? last : 3) * info->bytes + scale;
                 const float bad = i ? NAN : INFINITY;
                 const uint8_t half[] = {(uint8_t)i, 0x7c};
                 memcpy(at, d == DTYPE_BF16 ? (const uint8_t *)&bad + 2 : half, 2);
                 if (d == DTYPE_F32) memcpy(at, &bad, 4);
+                // The second scale, where there is one.
+                if (i && (d == DTYPE_Q4_1 || d == DTYPE_Q5_1 || d == DTYPE_Q4_K || d == DTYPE_Q5_K))
+                    memcpy(at - info->bytes + 2, half, 2);
             }
-            ref_unpack((enum dtype)d, packed, n, w);
-            for (uint64_t i = 0; i < n; i++) wanted += isfinite(w[i]) ? 0 : 1;
-            assert_true(spoilt == 0 || wanted > 0);
+            uint32_t wanted = units_bad((enum dtype)d, packed, units, block);
+            assert_true(wanted >= (uint32_t)spoilt);
             fbuf y = rig_out(rig, groups);
             op_count_nonfinite(&rig->cmd, (struct count_nonfinite_args){
-                                              rig_in(rig, packed, bytes / 4), y, (uint32_t)n,
+                                              rig_in(rig, packed, bytes / 4), y, (uint32_t)units,
                                               groups, (uint32_t)d});
             rig_run(rig);
             for (uint32_t i = 0; i < groups; i++) got += rig_words(rig, y)[i];
             if (got != wanted)
-                fail_msg("%s: %u elements are no number, wanted %u", info->name, got, wanted);
+                fail_msg("%s: %u units are no number, wanted %u", info->name, got, wanted);
             free(packed);
-            free(w);
             rig_drop(rig);
         }
 }

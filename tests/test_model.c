@@ -34,8 +34,8 @@ static const struct tiny shapes[] = {
     {3, 64, 96, 8, 1, 8, 97, 64, 5, false, false, false, DTYPE_F32, 0, 3},
     {2, 64, 96, 4, 4, 16, 97, 64, 0, true, true, false, DTYPE_F32, 0, 4},
     {2, 32, 64, 4, 2, 8, 131, 64, 0, false, false, true, DTYPE_F32, 0, 5},
-    {2, 64, 96, 4, 2, 16, 96, 64, 0, false, true, false, DTYPE_Q8_0, 0, 6},
-    {2, 64, 96, 4, 2, 16, 96, 64, 9, true, true, true, DTYPE_F16, 0, 7},
+    {2, 64, 96, 4, 2, 16, 97, 64, 0, false, true, false, DTYPE_Q8_0, 0, 6},
+    {2, 64, 96, 4, 2, 16, 99, 64, 9, true, true, true, DTYPE_F16, 0, 7},
 };
 
 struct pair { // a model twice
@@ -83,7 +83,7 @@ static void run_new(struct run *r, const struct pair *p, const struct sequence *
     uint32_t layers = m->config.layers, *index;
     *r = (struct run){0};
     must(batch_new(&r->batch, m, sequences, count));
-    must(acts_new(&r->acts, m, 0, layers, r->batch.rows, kept));
+    must(acts_new(&r->acts, m, 0, layers, &r->batch, kept));
     index = rig_memory(r->batch.rows, sizeof *index);
     for (uint32_t i = 0; i < r->batch.rows; i++) index[i] = i;
     must(head_new(&r->head, m, index, r->batch.rows));
@@ -133,29 +133,34 @@ static void logits_check(struct rig *rig, const struct pair *p, const char *what
     free(want);
 }
 
+// Texts of some length run as matrix products, short ones row by row.
+static void forward_case(struct rig *rig, const struct tiny *tiny, const uint32_t ends[3],
+                         bool shared)
+{
+    struct pair *p = pair_open(rig, tiny);
+    uint32_t vocab = p->ref.config.vocab, *tokens = rig_random_ids(rig, 3 * 64, vocab);
+    struct sequence q[3];
+    // Slots in another order than rows, and gaps between them.
+    for (uint32_t i = 0; i < 3; i++)
+        q[i] = (struct sequence){.tokens = tokens + 64 * i, .end = ends[i], .slot = 140 - 70 * i};
+    struct cache cache;
+    struct run run;
+    must(cache_new(&cache, &p->model, 0, p->ref.config.layers, 210, shared));
+    run_new(&run, p, q, 3, &cache, false);
+    for (uint32_t i = 0, row = 0; i < 3; row += ends[i++])
+        logits_check(rig, p, ends[2] > 23 ? "logits, long texts" : "logits", q[i].tokens, 0,
+                     ends[i], run.logits + (uint64_t)row * vocab);
+    run_free(&run);
+    cache_free(&cache);
+    free(tokens);
+    pair_close(p);
+}
+
 static void test_forward(void **state)
 {
-    struct rig *rig = *state;
     for (size_t s = 0; s < COUNT(shapes); s++) {
-        struct pair *p = pair_open(rig, &shapes[s]);
-        uint32_t vocab = p->ref.config.vocab, ends[] = {1, 7, 23};
-        uint32_t *tokens = rig_random_ids(rig, 3 * 23, vocab);
-        struct sequence q[3];
-        // Slots in another order than rows, and gaps between them.
-        for (uint32_t i = 0; i < 3; i++)
-            q[i] = (struct sequence){.tokens = tokens + 23 * i, .end = ends[i],
-                                     .slot = 60 - 30 * i};
-        struct cache cache;
-        struct run run;
-        must(cache_new(&cache, &p->model, 0, p->ref.config.layers, 90, s % 2));
-        run_new(&run, p, q, 3, &cache, false);
-        for (uint32_t i = 0, row = 0; i < 3; row += ends[i++])
-            logits_check(rig, p, "logits", q[i].tokens, 0, ends[i],
-                         run.logits + (uint64_t)row * vocab);
-        run_free(&run);
-        cache_free(&cache);
-        free(tokens);
-        pair_close(p);
+        forward_case(*state, &shapes[s], (const uint32_t[]){1, 7, 23}, s % 2);
+        forward_case(*state, &shapes[s], (const uint32_t[]){64, 31, 57}, s % 2);
     }
 }
 
@@ -259,7 +264,7 @@ static void device_gradient(const struct pair *p, struct run *r, const struct ca
     struct buffer *target, *weight, *lse, *loss;
     float *ones = rig_memory(rows, sizeof *ones);
     for (uint32_t i = 0; i + 1 < rows; i++) ones[i] = 1; // the last row's loss weighs nothing
-    must(grads_new(&grads, m, rows));
+    must(grads_new(&grads, m, &r->batch, rows));
     must(buffer_from(m->dev, targets, rows * 4, "targets", &target));
     must(buffer_from(m->dev, ones, rows * 4, "weights", &weight));
     must(buffer_new(m->dev, rows * 4, "lse", &lse) && buffer_new(m->dev, rows * 4, "loss", &loss));
@@ -321,6 +326,7 @@ static void test_backward(void **state)
     for (size_t s = 0; s < COUNT(shapes); s++) {
         backward_case(*state, &shapes[s], 0, 19);
         backward_case(*state, &shapes[s], 8, 21);
+        backward_case(*state, &shapes[s], 0, 61); // long enough for matrix products
     }
 }
 

@@ -34,7 +34,7 @@ static float *logits_behind(const struct model *m, const struct token_list *list
     struct head head;
     struct cmd cmd;
     must(batch_new(&batch, m, &q, 1) && cache_new(&cache, m, 0, layers, q.end, true));
-    must(acts_new(&acts, m, 0, layers, q.end, false) && head_new(&head, m, &last, 1));
+    must(acts_new(&acts, m, 0, layers, &batch, false) && head_new(&head, m, &last, 1));
     cmd_start(&cmd, m->dev, false);
     forward_embed(&cmd, m, &batch, &acts);
     forward_layers(&cmd, m, &batch, &cache, &acts, 0, layers);

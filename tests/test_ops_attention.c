@@ -250,6 +250,87 @@ static void test_attention_back_kv(void **state)
     for (size_t i = 1; i < COUNT(shapes); i += 2) back_case(*state, &shapes[i]);
 }
 
+// p = softmax of the causal part of scale * s, within the window; one [rows, rows] of a head.
+static void softmax_rows(const double *s, double *p, uint32_t rows, uint32_t window, double scale)
+{
+    for (uint64_t r = 0; r < rows; r++) {
+        uint64_t first = window && r + 1 > window ? r + 1 - window : 0;
+        double *some = ref_zeros(rows);
+        for (uint64_t i = first; i <= r; i++) some[i - first] = scale * s[r * rows + i];
+        double lse = ref_lse(some, (uint32_t)(r + 1 - first));
+        for (uint64_t i = 0; i < rows; i++)
+            p[r * rows + i] = i >= first && i <= r ? exp(some[i - first] - lse) : 0;
+        free(some);
+    }
+}
+
+struct softmax_slope { // sum(p * dp) as a function of the scores
+    double *s, *p, *dp, scale;
+    uint32_t rows, window;
+};
+
+static double softmax_value(void *context)
+{
+    struct softmax_slope *c = context;
+    double sum = 0;
+    softmax_rows(c->s, c->p, c->rows, c->window, c->scale);
+    for (uint64_t i = 0; i < (uint64_t)c->rows * c->rows; i++)
+        if (c->p[i] != 0) sum += c->p[i] * c->dp[i];
+    return sum;
+}
+
+// Forward, then the gradient of sum(p * dp) with respect to the scores.
+static void softmax_case(struct rig *rig, uint32_t rows, uint32_t heads, uint32_t window)
+{
+    const float scale = 0.25f;
+    uint64_t one = (uint64_t)rows * rows, all = one * heads;
+    float *s = rig_random(rig, all, 20), *dp = rig_random(rig, all, 1), *narrow = rig_random(rig, all, 1);
+    double *wide = ref_wide(s, all), *p = ref_zeros(all), *size = ref_zeros(all);
+    double *back = ref_wide(dp, all), *want = ref_zeros(all), *spare = ref_zeros(one);
+    for (uint32_t h = 0; h < heads; h++)
+        softmax_rows(wide + h * one, p + h * one, rows, window, (double)scale);
+    for (uint64_t i = 0; i < all; i++) narrow[i] = (float)p[i];
+    for (uint64_t r = 0; r < (uint64_t)rows * heads; r++) {
+        double mean = 0, most = 0;
+        for (uint32_t i = 0; i < rows; i++) mean += p[r * rows + i] * back[r * rows + i];
+        for (uint32_t i = 0; i < rows; i++) most += p[r * rows + i] * fabs(back[r * rows + i]);
+        for (uint32_t i = 0; i < rows; i++) {
+            uint64_t at = r * rows + i;
+            want[at] = (double)scale * p[at] * (back[at] - mean);
+            size[at] = (double)scale * p[at] * (fabs(back[at]) + most);
+        }
+    }
+    struct softmax_slope c = {wide, spare, back, (double)scale, rows, window};
+    for (uint64_t i = 0; i < one && rows < 40; i += 1 + one / 50)
+        assert_true(fabs(ref_slope(softmax_value, &c, wide + i) - want[i]) < 1e-9);
+    fbuf forward_to = rig_change(rig, s, all), back_to = rig_change(rig, dp, all);
+    op_causal_softmax(&rig->cmd,
+                      (struct causal_softmax_args){forward_to, rows, heads, window, scale});
+    op_causal_softmax_back(&rig->cmd, (struct causal_softmax_back_args){
+                                          rig_in(rig, narrow, all), back_to, rows, heads, scale});
+    rig_run(rig);
+    // exp of at most 10 in size, its argument's rounding, a sum of `rows` terms, a quotient.
+    rig_near(rig, "causal_softmax", forward_to, p, NULL, all, 2 * (3 + 2 * 10) + 20 + rows + 8);
+    rig_near(rig, "causal_softmax_back", back_to, want, size, all, rows + 8);
+    void *mine[] = {s, dp, narrow, wide, p, size, back, want, spare};
+    for (size_t i = 0; i < COUNT(mine); i++) free(mine[i]);
+    rig_drop(rig);
+}
+
+static void test_causal_softmax(void **state)
+{
+    softmax_case(*state, 1, 1, 0);
+    softmax_case(*state, 31, 3, 0);
+    softmax_case(*state, 257, 2, 0);
+}
+
+static void test_causal_softmax_back(void **state)
+{
+    softmax_case(*state, 31, 8, 5);
+    softmax_case(*state, 65, 3, 64);
+    softmax_case(*state, 20, 1, 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -44,7 +44,9 @@ void gemm_forward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint
 void gemm_backward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint32_t rows)
 {
     struct matrix shape = {.data = w.data, .stride = w.cols, .cols = w.cols};
-    uint32_t odd = w.dtype == 0 ? unaligned(matrix_of(x, rows, w.rows), shape) : 0;
+    // A packed w is always aligned; x is not where w's rows (a vocabulary) are no multiple of 4.
+    if (w.dtype != 0) shape = matrix_of(0, 0, 0);
+    uint32_t odd = unaligned(matrix_of(x, rows, w.rows), shape);
     op_gemm_nn(cmd, (struct gemm_nn_args){
                         .x = x, .w = w.data, .r = r ? r : x, .y = y, .rows = rows, .outs = w.cols,
                         .inner = w.rows, .ldx = w.rows, .ldw = w.cols, .ldy = w.cols, .alpha = 1,

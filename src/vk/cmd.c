@@ -53,6 +53,17 @@ static void barrier_compute(struct cmd *cmd)
             VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT);
 }
 
+static void segment_free(struct device *dev, struct segment *s)
+{
+    if (s->running)
+        dev->vk.vkWaitForFences(dev->handle, 1, &s->fence, VK_TRUE, WAIT_NANOSECONDS);
+    if (s->commands) dev->vk.vkFreeCommandBuffers(dev->handle, dev->commands, 1, &s->commands);
+    dev->vk.vkDestroyFence(dev->handle, s->fence, NULL);
+    dev->vk.vkDestroyQueryPool(dev->handle, s->queries, NULL);
+    free(s->timed);
+    *s = (struct segment){0};
+}
+
 static bool segment_make(struct cmd *cmd, struct segment *segment)
 {
     struct device *dev = cmd->dev;
@@ -174,6 +185,7 @@ static bool segment_send(struct cmd *cmd)
         struct segment *oldest = &cmd->segments[cmd->waited++];
         if (!segment_wait(cmd, oldest)) return false;
         learn(cmd->dev, oldest->cost, (log_clock() - oldest->submitted) / IN_FLIGHT);
+        segment_free(cmd->dev, oldest); // a long recording must not pile up
     }
     return segment_submit(cmd, &cmd->segments[cmd->segment_count - 1]);
 }
@@ -249,16 +261,7 @@ void cmd_dispatch(struct cmd *cmd, const struct dispatch *dispatch)
 
 static void segments_drop(struct cmd *cmd)
 {
-    struct device *dev = cmd->dev;
-    for (size_t i = 0; i < cmd->segment_count; i++) {
-        struct segment *s = &cmd->segments[i];
-        if (s->running) dev->vk.vkWaitForFences(dev->handle, 1, &s->fence, VK_TRUE,
-                                                WAIT_NANOSECONDS);
-        if (s->commands) dev->vk.vkFreeCommandBuffers(dev->handle, dev->commands, 1, &s->commands);
-        dev->vk.vkDestroyFence(dev->handle, s->fence, NULL);
-        dev->vk.vkDestroyQueryPool(dev->handle, s->queries, NULL);
-        free(s->timed);
-    }
+    for (size_t i = 0; i < cmd->segment_count; i++) segment_free(cmd->dev, &cmd->segments[i]);
     cmd->segment_count = cmd->waited = 0;
     cmd->open = false;
     cmd->cost = cmd->total_cost = 0;
