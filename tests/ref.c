@@ -19,7 +19,7 @@ double *ref_wide(const float *x, uint64_t count)
 
 double ref_slope(double (*f)(void *context), void *context, double *x)
 {
-    const double at = *x, h = 1e-5 * (fabs(at) > 1 ? fabs(at) : 1);
+    const double at = *x, h = 4e-6 * (fabs(at) > 1 ? fabs(at) : 1);
     double slopes[2];
     for (int i = 0; i < 2; i++) { // steps h and 2 h: their errors in h^2 cancel
         double step = h * (1 + i);

@@ -6,7 +6,7 @@
 double *ref_wide(const float *x, uint64_t count); // a copy in double; to be freed
 double *ref_zeros(uint64_t count);
 
-// d f / d x[0] by central differences: error about 1e-10 of f's size for smooth f.
+// d f / d x[0] by central differences: error about 1e-10 of f's size.
 double ref_slope(double (*f)(void *context), void *context, double *x);
 
 // ---- rows ----

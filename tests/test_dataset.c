@@ -164,10 +164,11 @@ static void test_skip_and_limit(void **state)
         must_open(&dataset, text, (struct dataset_options){.skip = 3});
         assert_int_equal(dataset.count, 1);
         dataset_free(&dataset);
+        must_open(&dataset, text, (struct dataset_options){.skip = 2, .limit = 3});
+        assert_int_equal(dataset.count, 2); // fewer are no error
+        dataset_free(&dataset);
         must_refuse(text, (struct dataset_options){.skip = 4},
-                    "has 4 records, wanted 1 after the first 4");
-        must_refuse(text, (struct dataset_options){.skip = 2, .limit = 3},
-                    "has 4 records, wanted 3 after the first 2");
+                    "has 4 records, wanted some after the first 4");
     }
 }
 

@@ -18,7 +18,7 @@ static bool corpus_open(struct corpus *corpus, struct opened *o, const struct ar
     if (args->tokens) tokens = args->tokens;
     if (args->text)
         return corpus_from_file(corpus, &o->tokenizer, args->text, tokens, h->block);
-    if (!args->tokens) tokens = 4 * o->model.config.ffn;
+    if (!args->tokens) tokens = 2 * o->model.config.ffn;
     return corpus_from_model(corpus, &o->model, &o->weights, &o->tokenizer, tokens, args->seed);
 }
 

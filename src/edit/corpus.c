@@ -14,7 +14,7 @@
 #include "model/generate.h"
 
 // Own samples: many short texts, so that every step of the generation is a large batch.
-enum { OWN_BLOCK = 128, OWN_TEXTS = 64, OWN_TOP = 50 };
+enum { OWN_BLOCK = 128, OWN_TEXTS = 32, OWN_TOP = 50 };
 
 static void identify(struct corpus *c)
 {
@@ -101,6 +101,14 @@ bool corpus_from_model(struct corpus *c, struct model *model, struct weights *we
     }
     if (ok) identify(c);
     return ok;
+}
+
+struct corpus corpus_part(const struct corpus *c, uint32_t limit)
+{
+    struct corpus part = *c;
+    if (limit < part.count) part.count = limit;
+    identify(&part);
+    return part;
 }
 
 void corpus_free(struct corpus *c)

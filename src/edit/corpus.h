@@ -13,10 +13,12 @@ struct corpus {
 // The first `limit` tokens of a file; fewer, said so, if the file is shorter.
 bool corpus_from_file(struct corpus *corpus, const struct tokenizer *tokenizer, const char *path,
                       uint32_t limit, uint32_t block);
-// At least `limit` tokens sampled from the model itself, 64 texts at a time; kept in the cache.
+// At least `limit` tokens sampled from the model itself, 32 texts at a time; kept in the cache.
 bool corpus_from_model(struct corpus *corpus, struct model *model, struct weights *weights,
                        const struct tokenizer *tokenizer, uint32_t limit, uint64_t seed);
 void corpus_free(struct corpus *corpus);
+// Its first `limit` tokens, in the same memory: not to be freed.
+struct corpus corpus_part(const struct corpus *corpus, uint32_t limit);
 
 uint32_t corpus_blocks(const struct corpus *corpus);
 // Block i as [begin, end) of tokens.

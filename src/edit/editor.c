@@ -55,32 +55,29 @@ static bool directions(struct editor *e, struct weights *weights, const struct c
     return ok;
 }
 
+// Text that nobody gave is dear: sampled, and only as much as gives C full rank with room.
 static bool corpus_open(struct editor *e, struct weights *weights,
-                        const struct sequence_options *o, uint32_t tokens, struct corpus *corpus)
+                        const struct sequence_options *o, struct corpus *corpus)
 {
-    if (o->text)
-        return corpus_from_file(corpus, e->tokenizer, o->text, tokens, e->hparams.block);
-    // Text that nobody gave is dear: sampled, and only as much as gives C full rank with room.
-    uint32_t enough = 4 * e->model->config.ffn, wanted = o->tokens ? o->tokens : enough;
-    return corpus_from_model(corpus, e->model, weights, e->tokenizer, wanted, o->seed);
+    const struct hparams *h = &e->hparams;
+    uint32_t tokens = o->tokens ? o->tokens : o->text ? h->stats_tokens : 2 * e->model->config.ffn;
+    if (o->text) return corpus_from_file(corpus, e->tokenizer, o->text, tokens, h->block);
+    return corpus_from_model(corpus, e->model, weights, e->tokenizer, tokens, o->seed);
 }
 
 // C over much text, grad G over less of the same.
 static bool statistics(struct editor *e, struct weights *weights, const struct sequence_options *o)
 {
     const struct hparams *h = &e->hparams;
-    struct corpus corpus = {0}, shorter = {0};
-    uint32_t c_tokens = o->tokens ? o->tokens : h->stats_tokens;
-    uint32_t g_tokens = h->grad_tokens < c_tokens ? h->grad_tokens : c_tokens;
-    bool ok = corpus_open(e, weights, o, c_tokens, &corpus) &&
+    struct corpus corpus = {0};
+    bool ok = corpus_open(e, weights, o, &corpus) &&
               stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
               factor_new(e->model->dev, e->moment, e->model->config.ffn, h->ridge, &e->factor);
-    if (ok && e->guard->directions)
-        ok = (o->text ? corpus_open(e, weights, o, g_tokens, &shorter) &&
-                            directions(e, weights, &shorter)
-                      : directions(e, weights, &corpus));
+    if (ok && e->guard->directions) {
+        struct corpus part = corpus_part(&corpus, o->text ? h->grad_tokens : corpus.count / 2);
+        ok = directions(e, weights, &part);
+    }
     corpus_free(&corpus);
-    corpus_free(&shorter);
     return ok;
 }
 

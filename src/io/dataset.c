@@ -322,9 +322,9 @@ bool dataset_open(struct dataset *dataset, const char *path, struct dataset_opti
         at = skip_blanks(at, reader.end);
     }
     if (ok && reader.number == 0) ok = fail(STATUS_BAD_DATA, "%s has no records", path);
-    if (ok && (dataset->count == 0 || dataset->count < options.limit))
-        ok = fail(STATUS_BAD_DATA, "%s has %zu records, wanted %zu after the first %zu", path,
-                  reader.number, options.limit ? options.limit : 1, options.skip);
+    if (ok && dataset->count == 0)
+        ok = fail(STATUS_BAD_DATA, "%s has %zu records, wanted some after the first %zu", path,
+                  reader.number, options.skip);
     if (!ok) dataset_free(dataset);
     free(text);
     return ok;

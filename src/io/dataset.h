@@ -33,7 +33,7 @@ enum zsre_target { ZSRE_ALT, ZSRE_ANSWERS };
 
 struct dataset_options {
     size_t skip;  // records left out at the start
-    size_t limit; // 0: all that there are; a file with fewer than asked for is refused
+    size_t limit; // at most so many; 0: all that there are
     enum zsre_target zsre_target;
 };
 
