@@ -15,7 +15,8 @@
     CASE(count_nonfinite) CASE(cosine) CASE(keep_first) CASE(adam)
 #define CASES_LINALG(CASE)                                                                         \
     CASE(copy_part) CASE(largest_rows) CASE(norm_rows) CASE(sort_index) CASE(count_rows)           \
-    CASE(random) CASE(unit_row) CASE(sweep_rows) CASE(jacobi_gram) CASE(jacobi_turn)               \
-    CASE(jacobi_apply) CASE(svd_values) CASE(svd_vectors) CASE(chol_shift) CASE(mirror)            \
+    CASE(random) CASE(unit_row) CASE(sweep_rows) CASE(svd_values) CASE(chol_shift) CASE(mirror)    \
     CASE(chol_block) CASE(tri_gather) CASE(tri_block) CASE(tri_spread) CASE(residual)
-#define CASES_GEMM(CASE) CASE(gemm_nt) CASE(gemm_nn) CASE(gemm_tn) // in test_gemm.c
+#define CASES_GEMM(CASE) CASE(gemm_nt) CASE(gemm_nn) CASE(gemm_tn)
+// Steps of one algorithm, which mean nothing apart: see test_elsewhere in test_ops.c.
+#define CASES_SVD(CASE) CASE(jacobi_gram) CASE(jacobi_turn) CASE(jacobi_apply) CASE(svd_vectors)
