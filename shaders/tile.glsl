@@ -27,11 +27,14 @@ const uint WIDTH = TILE_WIDTH, ROWS = TILE_ROWS, LOADS = TILE_ROWS / TILE_WIDTH;
 #endif
 #include "weights.glsl"
 
-// x[at .. at + 4), of which element i stands for column col + i; zero from `limit` on.
+// x[at .. at + 4), of which element i stands for column col + i; zero from `limit` on. Columns past
+// it are read at the last one before: loads under conditions cost SwiftShader's compiler minutes.
 vec4 edge4(fbuf x, uint at, uint col, uint limit)
 {
-    return vec4(col < limit ? x.v[at] : 0.0, col + 1 < limit ? x.v[at + 1] : 0.0,
-                col + 2 < limit ? x.v[at + 2] : 0.0, col + 3 < limit ? x.v[at + 3] : 0.0);
+    uint more = limit - 1 - min(col, limit - 1), first = at - (col - min(col, limit - 1));
+    vec4 v = vec4(x.v[first], x.v[first + min(1, more)], x.v[first + min(2, more)],
+                  x.v[first + min(3, more)]);
+    return mix(vec4(0), v, lessThan(uvec4(col, col + 1, col + 2, col + 3), uvec4(limit)));
 }
 
 // x[row, k .. k + 4), zero past `inner`.

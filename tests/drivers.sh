@@ -8,7 +8,7 @@ build=${OEDIT_BUILD:-$root/build}
 cd "$root"
 
 # Minutes matter: these tests, in this order, where they exist. The slow ones run under the main driver.
-names='^test_(ops|gemm|svd|linalg|project|grad|forward|backward|edit|solve|guard)'
+names='^test_(cmd|ops|gemm|svd|project|solve|model|edit)'
 drivers=(lavapipe-backports lavapipe-bookworm swiftshader)
 
 mapfile -t programs < <(find "$build/tests" -maxdepth 1 -type f -executable -printf '%f\n' |

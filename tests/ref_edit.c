@@ -315,7 +315,8 @@ static void prepare(struct search *s, struct ref_edited *out)
     for (uint32_t i = 0; i <= r->count; i++) {
         const struct ref_prompt *p = i < r->count ? &r->prompts[i] : &r->essence;
         ref_forward(&s->passes[i], s->e->model, p->tokens, p->count, 0, 0, NULL);
-        memcpy(s->before + i * c->dim, s->passes[i].stream[layer + 1] + (uint64_t)p->lookup * c->dim,
+        const double *behind = s->passes[i].stream[layer + 1];
+        memcpy(s->before + i * c->dim, behind + (uint64_t)p->lookup * c->dim,
                c->dim * sizeof(double));
     }
     keys(s->e, r, s->passes, out);

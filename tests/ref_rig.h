@@ -4,7 +4,8 @@
 #include "ops/gemm.h"
 #include "vk/buffer.h"
 
-enum { RIG_BUFFERS = 16, RIG_ERRORS = 64, RIG_BAND = 64 }; // words before and behind; 256 bytes keep alignment
+// A band is in words before and behind; 256 bytes keep alignment.
+enum { RIG_BUFFERS = 16, RIG_ERRORS = 64, RIG_BAND = 64 };
 
 #define RIG_EPS 0x1p-24 // relative error of one float operation
 

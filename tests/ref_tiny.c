@@ -111,7 +111,8 @@ static void add_matrix(struct file *f, const char *name, enum dtype dtype, uint6
     uint64_t bytes, n = rows * cols, block = dtype_table[dtype].bytes;
     uint8_t *data = ref_random_blocks(dtype, n, &f->random, &bytes);
     uint16_t scale = half_from_float((float)(most / 128));
-    for (uint64_t i = 0; dtype == DTYPE_Q8_0 && i < n / 32; i++) memcpy(data + i * block, &scale, 2);
+    for (uint64_t i = 0; dtype == DTYPE_Q8_0 && i < n / 32; i++)
+        memcpy(data + i * block, &scale, 2);
     for (uint64_t i = 0; dtype == DTYPE_F16 && i < n; i++) {
         uint16_t half = half_from_float((float)(most * (2 * random_unit(&f->random) - 1)));
         memcpy(data + 2 * i, &half, 2);

@@ -8,7 +8,7 @@ build=${OEDIT_BUILD:-$root/build}/asan
 cd "$root"
 
 # Tests that only measure size or time: nothing new under a sanitizer.
-long='^test_(model|speed|long)'
+long='^test_(model_smollm2|speed|long)'
 
 mkdir -p "$build"
 {

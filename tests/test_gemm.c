@@ -33,7 +33,11 @@ static const struct shape shapes[] = {
     {2, 6, 32, 0, 1, 1, 0},        {7, 34, 8, 2, 1, 0, 2},
 };
 
-enum kind { NT, NN, TN, SYMMETRIC };
+// The last four promise or take only a lower triangle.
+enum kind { NT, NN, TN, TN_LOWER, NT_LOWER, NN_LEFT, TN_LEFT };
+static const char *const names[] = {"gemm_nt",      "gemm_nn",      "gemm_tn",
+                                    "gemm_tn LOWER", "gemm_nt_lower", "gemm_nn_left",
+                                    "gemm_tn LEFT"};
 
 // A matrix as stored: [rows, cols] with pad floats between rows and skip before them.
 struct stored {
@@ -68,39 +72,54 @@ static void record(struct rig *rig, enum kind kind, struct matrix x, struct matr
 {
     if (kind == NT) gemm_nt(&rig->cmd, x, w, y, s->alpha, s->beta);
     if (kind == NN) gemm_nn(&rig->cmd, x, w, y, s->alpha, s->beta);
-    if (kind >= TN) gemm_tn(&rig->cmd, x, w, y, s->alpha, s->beta, kind == SYMMETRIC);
+    if (kind == TN) gemm_tn(&rig->cmd, x, w, y, s->alpha, s->beta, SHAPE_FULL);
+    if (kind == TN_LOWER) gemm_tn(&rig->cmd, x, w, y, s->alpha, s->beta, SHAPE_LOWER);
+    if (kind == TN_LEFT) gemm_tn(&rig->cmd, x, w, y, s->alpha, s->beta, SHAPE_LEFT);
+    if (kind == NT_LOWER) gemm_nt_lower(&rig->cmd, x, w, y);
+    if (kind == NN_LEFT) gemm_nn_left(&rig->cmd, x, w, y);
 }
 
-static void gemm_case(struct rig *rig, const struct shape *s, enum kind kind)
+// What is not promised of y is taken as right.
+static void upper_forget(float *got, const double *want, double *size, struct stored y)
 {
-    uint32_t outs = kind == SYMMETRIC ? s->rows : s->outs;
-    bool turn_x = kind >= TN, turn_w = kind == NT;
+    for (uint32_t i = 0; i < y.rows; i++)
+        for (uint32_t j = i + 1; j < y.cols; j++) {
+            got[i * y.stride + j] = (float)want[i * y.stride + j];
+            size[i * y.stride + j] = fabs(want[i * y.stride + j]) + 1;
+        }
+}
+
+static void gemm_case(struct rig *rig, const struct shape *given, enum kind kind)
+{
+    struct shape shape = *given, *s = &shape;
+    bool turn_x = kind == TN || kind == TN_LOWER || kind == TN_LEFT;
+    bool turn_w = kind == NT || kind == NT_LOWER, lower = kind == TN_LOWER || kind == NT_LOWER;
+    bool left_only = kind == NN_LEFT || kind == TN_LEFT;
+    if (lower) s->outs = s->rows;
+    if (kind == NT_LOWER || kind == NN_LEFT) s->alpha = 1, s->beta = 0;
     struct stored x = stored_new(rig, turn_x ? s->inner : s->rows, turn_x ? s->rows : s->inner, s);
-    struct stored w = stored_new(rig, turn_w ? outs : s->inner, turn_w ? s->inner : outs, s);
-    struct stored y = stored_new(rig, s->rows, outs, s);
-    if (kind == SYMMETRIC) memcpy(w.data, x.data, x.count * sizeof *x.data);
+    struct stored w =
+        stored_new(rig, turn_w ? s->outs : s->inner, turn_w ? s->inner : s->outs, s);
+    struct stored y = stored_new(rig, s->rows, s->outs, s);
+    if (kind == TN_LOWER) memcpy(w.data, x.data, x.count * sizeof *x.data); // x^T x
+    for (uint32_t i = 0; left_only && i < x.rows; i++)
+        for (uint32_t j = i + 1; j < x.cols; j++) x.data[s->skip + i * x.stride + j] = 0;
     double *left = ref_wide(x.data, x.count), *right = ref_wide(w.data, w.count);
     double *want = ref_wide(y.data, y.count), *size = ref_zeros(y.count);
     // Between the rows of y nothing may change; beta = 0 must not read y.
-    for (uint64_t i = 0; i < y.count && s->beta == 0; i++)
-        if (i >= s->skip && (i - s->skip) % y.stride < outs) y.data[i] = NAN;
+    for (uint64_t i = s->skip; i < y.count && s->beta == 0; i++)
+        if ((i - s->skip) % y.stride < y.cols) y.data[i] = NAN;
     fbuf to = rig_change(rig, y.data, y.count), from = rig_in(rig, x.data, x.count);
-    fbuf by = kind == SYMMETRIC ? from : rig_in(rig, w.data, w.count);
+    fbuf by = kind == TN_LOWER ? from : rig_in(rig, w.data, w.count);
     record(rig, kind, matrix_at(from, x, s->skip), matrix_at(by, w, s->skip),
            matrix_at(to, y, s->skip), s);
     rig_run(rig);
-    struct ref_gemm g = {turn_x, turn_w, s->rows, outs, s->inner, x.stride, w.stride, y.stride,
+    struct ref_gemm g = {turn_x, turn_w, s->rows, s->outs, s->inner, x.stride, w.stride, y.stride,
                          (double)s->alpha, (double)s->beta};
     ref_gemm(g, left + s->skip, right + s->skip, want + s->skip, size + s->skip);
     float *got = rig_memory(y.count, sizeof *got);
     memcpy(got, rig_floats(rig, to), y.count * sizeof *got);
-    for (uint32_t i = 0; kind == SYMMETRIC && i < s->rows; i++)
-        for (uint32_t j = i + 1; j < outs; j++) // only the lower triangle is promised
-            got[s->skip + i * y.stride + j] = (float)want[s->skip + i * y.stride + j];
-    for (uint32_t i = 0; kind == SYMMETRIC && i < s->rows; i++)
-        for (uint32_t j = i + 1; j < outs; j++)
-            size[s->skip + i * y.stride + j] = fabs(want[s->skip + i * y.stride + j]) + 1;
-    const char *const names[] = {"gemm_nt", "gemm_nn", "gemm_tn", "gemm_tn symmetric"};
+    if (lower) upper_forget(got + s->skip, want + s->skip, size + s->skip, y);
     rig_near_host(rig, names[kind], got, want, size, y.count, gemm_bound(s->inner));
     void *mine[] = {x.data, w.data, y.data, left, right, want, size, got};
     for (size_t i = 0; i < COUNT(mine); i++) free(mine[i]);
@@ -109,19 +128,26 @@ static void gemm_case(struct rig *rig, const struct shape *s, enum kind kind)
 
 static void test_gemm_nt(void **state)
 {
-    for (size_t i = 0; i < COUNT(shapes); i++) gemm_case(*state, &shapes[i], NT);
+    for (size_t i = 0; i < COUNT(shapes); i++) {
+        gemm_case(*state, &shapes[i], NT);
+        gemm_case(*state, &shapes[i], NT_LOWER);
+    }
 }
 
 static void test_gemm_nn(void **state)
 {
-    for (size_t i = 0; i < COUNT(shapes); i++) gemm_case(*state, &shapes[i], NN);
+    for (size_t i = 0; i < COUNT(shapes); i++) {
+        gemm_case(*state, &shapes[i], NN);
+        gemm_case(*state, &shapes[i], NN_LEFT);
+    }
 }
 
 static void test_gemm_tn(void **state)
 {
     for (size_t i = 0; i < COUNT(shapes); i++) {
         gemm_case(*state, &shapes[i], TN);
-        gemm_case(*state, &shapes[i], SYMMETRIC);
+        gemm_case(*state, &shapes[i], TN_LOWER);
+        gemm_case(*state, &shapes[i], TN_LEFT);
     }
 }
 
@@ -134,7 +160,8 @@ static void weight_case(struct rig *rig, enum dtype dtype, uint32_t outs, uint32
     double *w = ref_zeros(n);
     ref_unpack(dtype, packed, n, w);
     uint32_t from = backward ? outs : inner, to = backward ? inner : outs;
-    float *x = rig_random(rig, (uint64_t)rows * from, 1), *r = rig_random(rig, (uint64_t)rows * to, 1);
+    float *x = rig_random(rig, (uint64_t)rows * from, 1);
+    float *r = rig_random(rig, (uint64_t)rows * to, 1);
     double *wide = ref_wide(x, (uint64_t)rows * from), *want = ref_wide(r, (uint64_t)rows * to);
     double *size = ref_zeros((uint64_t)rows * to), largest = 0;
     fbuf in = rig_in(rig, x, (uint64_t)rows * from), y = rig_out(rig, (uint64_t)rows * to);

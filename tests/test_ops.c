@@ -31,7 +31,7 @@ enum {
 #include "ops.def"
 #undef OP
 #undef BUILD
-_Static_assert((int)CASE_COUNT == (int)OP_COUNT, "ref_cases.h names an operator that ops.def has not");
+_Static_assert((int)CASE_COUNT == (int)OP_COUNT, "ref_cases.h names one that ops.def has not");
 
 // One thread, half a workgroup, whole workgroups, one more, many.
 static const uint32_t sizes[] = {1, 31, 256, 257, 5003};
@@ -279,8 +279,8 @@ static void test_outer(void **state)
             size[i] = fabs((double)w[i]) + fabs(term);
         }
         fbuf y = rig_change(rig, w, n);
-        op_outer(&rig->cmd, (struct outer_args){.u = rig_in(rig, u, rows), .v = rig_in(rig, v, cols),
-                                                .w = y, .rows = rows, .cols = cols, .alpha = alpha});
+        op_outer(&rig->cmd, (struct outer_args){rig_in(rig, u, rows), rig_in(rig, v, cols), y, rows,
+                                                cols, alpha});
         rig_run(rig);
         rig_near(rig, "outer", y, want, size, n, 3); // two products, one sum
         void *mine[] = {u, v, w, want, size};

@@ -201,7 +201,7 @@ static void formulas_check(struct rig *rig, const struct tables *t, double *cons
     free(s.lse);
 }
 
-// Terms of dq: p (dy.v - o.dy) k, where |dy.v| <= dim and sum p = 1, so it is at most scale * 2 dim.
+// Terms of dq: p (dy.v - o.dy) k, |dy.v| <= dim and sum p = 1: it is at most scale * 2 dim.
 // dv and dk sum over the rows that see the key: as much, times the sum of their p. Errors: p's
 // own, two products of dim terms, the sum over keys (in p_factor) or over rows and heads.
 static void back_case(struct rig *rig, const struct shape *shape)
@@ -210,7 +210,8 @@ static void back_case(struct rig *rig, const struct shape *shape)
     struct addresses at = {0};
     tables_fill(rig, shape, t);
     const struct ref_attention *a = &t->ref;
-    uint64_t row = (uint64_t)a->kv_heads * a->dim, own = a->rows * row, many = t->queries + t->keys;
+    uint64_t row = (uint64_t)a->kv_heads * a->dim, own = a->rows * row;
+    uint64_t many = t->queries + t->keys;
     double *grads[3] = {ref_zeros(t->queries), ref_zeros(t->keys), ref_zeros(t->keys)};
     double *ones = ref_zeros(many), *sums = ref_zeros(t->keys), *spare = ref_zeros(many);
     double *want = ref_zeros(own), *size = ref_zeros(many), large = a->scale * 2 * a->dim;
@@ -284,7 +285,8 @@ static void softmax_case(struct rig *rig, uint32_t rows, uint32_t heads, uint32_
 {
     const float scale = 0.25f;
     uint64_t one = (uint64_t)rows * rows, all = one * heads;
-    float *s = rig_random(rig, all, 20), *dp = rig_random(rig, all, 1), *narrow = rig_random(rig, all, 1);
+    float *s = rig_random(rig, all, 20), *dp = rig_random(rig, all, 1);
+    float *narrow = rig_random(rig, all, 1);
     double *wide = ref_wide(s, all), *p = ref_zeros(all), *size = ref_zeros(all);
     double *back = ref_wide(dp, all), *want = ref_zeros(all), *spare = ref_zeros(one);
     for (uint32_t h = 0; h < heads; h++)

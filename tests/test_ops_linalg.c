@@ -59,7 +59,8 @@ static void test_largest_rows(void **state)
         x[2 * n + n / 2] = -INFINITY;
         for (uint32_t i = 0; i < n; i++) x[3 * n + i] = 0;
         fbuf y = rig_out(rig, rows);
-        op_largest_rows(&rig->cmd, (struct largest_rows_args){rig_in(rig, x, rows * n), y, rows, n});
+        op_largest_rows(&rig->cmd,
+                        (struct largest_rows_args){rig_in(rig, x, rows * n), y, rows, n});
         rig_run(rig);
         for (uint32_t r = 0; r < rows; r++) {
             float want = 0;
@@ -320,8 +321,8 @@ static void test_chol_block(void **state)
                 want = (double)c[i * n + j] + (i == j ? 0.125 : 0);
                 // Backward errors: n eps sqrt(c_ii c_jj), and n eps sum |L| |L^-1|.
                 double bound = (n + 8) * RIG_EPS;
-                assert_true(fabs(product - want) <=
-                            bound * (0.125 + sqrt((double)c[i * (n + 1)] * (double)c[j * (n + 1)])));
+                double diagonals = sqrt((double)c[i * (n + 1)] * (double)c[j * (n + 1)]);
+                assert_true(fabs(product - want) <= bound * (0.125 + diagonals));
                 assert_true(fabs(unit - (i == j)) <= bound * size);
                 assert_true(j <= i || inv[i * ROW + j] == 0);
             }
@@ -422,8 +423,9 @@ static void test_residual(void **state)
             size[i] = fabs(want[i]) + n * RIG_EPS * (all + fabs((double)b[i]));
         }
         fbuf r = rig_out(rig, n);
+        fbuf of = rig_in(rig, x, n), from = rig_in(rig, b, n);
         op_residual(&rig->cmd, (struct residual_args){rig_in(rig, c, n * n), rig_in(rig, shift, 8),
-                                                      rig_in(rig, x, n), rig_in(rig, b, n), r, n});
+                                                      of, from, r, n});
         rig_run(rig);
         rig_near(rig, "residual", r, want, size, n, 8);
         void *mine[] = {c, x, b, want, size};

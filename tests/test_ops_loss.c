@@ -173,7 +173,8 @@ static void test_kl_back(void **state)
 static void test_top_k(void **state)
 {
     struct rig *rig = *state;
-    const uint32_t shapes[][3] = {{1, 1, 1}, {2, 31, 31}, {3, 256, 1}, {3, 257, 50}, {2, 49153, 20}};
+    const uint32_t shapes[][3] = {
+        {1, 1, 1}, {2, 31, 31}, {3, 256, 1}, {3, 257, 50}, {2, 49153, 20}};
     for (size_t s = 0; s < 3 * COUNT(shapes); s++) {
         uint32_t rows = shapes[s / 3][0], n = shapes[s / 3][1], k = shapes[s / 3][2];
         uint64_t all = (uint64_t)rows * n;
@@ -235,7 +236,8 @@ static void cosine_case(struct rig *rig, uint32_t rows, int mode, bool at_zero)
     enum { DIM = 24, AT = STATE_F2 };
     float *basis = rig_random(rig, rows * DIM, 1), *delta = rig_random(rig, DIM, at_zero ? 0 : 3);
     for (uint32_t i = 0; i < DIM && rows > 2; i++) basis[2 * DIM + i] = 0; // no direction
-    double *b = ref_wide(basis, rows * DIM), *d = ref_wide(delta, DIM), length2 = 0, grad[DIM] = {0};
+    double *b = ref_wide(basis, rows * DIM), *d = ref_wide(delta, DIM);
+    double length2 = 0, grad[DIM] = {0};
     float *dots = rig_memory(rows, sizeof *dots), *norms = rig_memory(rows, sizeof *norms);
     float start[STATE_SIZE] = {[STATE_STEP] = 3, [STATE_F1] = 5, [STATE_F1 + 1] = 6};
     for (uint32_t i = 0; i < DIM; i++) length2 += d[i] * d[i];

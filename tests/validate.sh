@@ -32,7 +32,7 @@ grep -q VkLayer_khronos_validation.so "$log" || {
 }
 failed=0
 mapfile -t programs < <(find "$build/tests" -maxdepth 1 -type f -executable -printf '%f\n' |
-    grep -E '^test_(ops|gemm|svd|linalg|project|solve|forward|backward|edit|guard)' | sort)
+    grep -E '^test_(cmd|ops|gemm|svd|project|solve|model|edit)' | sort)
 [ ${#programs[@]} -gt 0 ] || { echo "validate: no test programs in $build/tests" >&2; exit 1; }
 for program in "${programs[@]}"; do
     code=0

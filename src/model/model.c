@@ -150,6 +150,9 @@ bool model_open(struct model *model, struct device *dev, const struct weights *w
     if (c->head_dim % 4 != 0 || c->head_dim > 256)
         return fail(STATUS_BAD_DATA, "%s: head_dim is %u, wanted a multiple of 4 up to 256",
                     weights->path, c->head_dim);
+    if (c->dim % 4 != 0 || c->ffn % 4 != 0)
+        return fail(STATUS_BAD_DATA, "%s: hidden size %u, FFN size %u, wanted multiples of 4",
+                    weights->path, c->dim, c->ffn);
     model->layers = mem_new(c->layers, sizeof *model->layers, "the layers");
     bool ok = model->layers && iota_make(model) && rope_table(model) &&
               upload_weight(model, PART_EMBED, 0, &model->embed) &&
