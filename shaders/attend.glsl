@@ -1,6 +1,8 @@
 // Common to the attention operators: one workgroup a row and head, keys in chunks of KEYS, four a
-// thread; sums over keys are split over groups of threads, each owning four components. After
-// reduce.glsl. dim is a multiple of 4, at most 256.
+// thread. Barriers are dear on CPU devices, so what is short is summed by every thread for itself,
+// in order, instead of by a tree. dim is a multiple of 4, at most 256.
+#define LOCAL 64
+layout(local_size_x = LOCAL) in;
 const uint KEYS = LOCAL * 4;
 shared vec4 part[LOCAL];
 
@@ -19,6 +21,7 @@ float dot4(float sum, vec4 x, vec4 y)
     return sum + x.w * y.w;
 }
 
+// Each group of threads sums over its share of the keys, a thread owning four components.
 uint quads()
 {
     return a.dim / 4;
@@ -38,6 +41,5 @@ vec4 groups_sum(vec4 mine)
     vec4 sum = vec4(0);
     if (me < quads())
         for (uint g = 0; g < groups(); g++) sum += part[g * quads() + me];
-    barrier();
     return sum;
 }

@@ -1,11 +1,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
-#include "reduce.glsl"
 #include "attend.glsl"
 
 // The running maximum and sum make it one pass over the cache.
-shared float weight[KEYS];
+shared float score_of[KEYS], weight[KEYS];
 
 void main()
 {
@@ -17,31 +16,28 @@ void main()
     float top = -3.0e38, total = 0;
     vec4 y = vec4(0);
     for (uint chunk = begin; chunk < count; chunk += KEYS) {
+        uint keys = min(KEYS, count - chunk), used = (keys + LOCAL - 1) / LOCAL; // of the four
         uint at[4];
         vec4 score = vec4(0);
-        for (uint i = 0; i < 4; i++) at[i] = base + min(chunk + me + i * LOCAL, count - 1) * stride;
+        for (uint i = 0; i < used; i++) at[i] = base + min(chunk + me + i * LOCAL, count - 1) * stride;
         for (uint d = 0; d < quads(); d++) {
             vec4 q = four(a.q, query, d);
-            for (uint i = 0; i < 4; i++) score[i] = dot4(score[i], q, four(a.k, at[i], d));
+            for (uint i = 0; i < used; i++) score[i] = dot4(score[i], q, four(a.k, at[i], d));
         }
-        for (uint i = 0; i < 4; i++)
-            score[i] = chunk + me + i * LOCAL < count ? score[i] * a.scale : -3.0e38;
-        float larger =
-            max(top, reduce_max(max(max(score.x, score.y), max(score.z, score.w))));
-        float shrink = exp(top - larger), sum = 0;
-        for (uint i = 0; i < 4; i++) {
-            float w = chunk + me + i * LOCAL < count ? exp(score[i] - larger) : 0.0;
-            weight[me + i * LOCAL] = w;
-            sum += w;
-        }
-        total = total * shrink + reduce_sum(sum);
+        for (uint i = 0; i < used; i++) score_of[me + i * LOCAL] = score[i] * a.scale;
+        barrier();
+        float larger = top;
+        for (uint j = 0; j < keys; j++) larger = max(larger, score_of[j]);
+        float shrink = exp(top - larger);
+        for (uint i = 0; i < used; i++) weight[me + i * LOCAL] = exp(score_of[me + i * LOCAL] - larger);
+        barrier();
+        total *= shrink;
+        for (uint j = 0; j < keys; j++) total += weight[j];
         top = larger;
         y *= shrink;
-        uint keys = min(KEYS, count - chunk);
         if (group < groups())
             for (uint j = group; j < keys; j += groups())
                 y += weight[j] * four(a.v, base + (chunk + j) * stride, quad);
-        barrier();
     }
     y = groups_sum(y);
     if (me < quads())

@@ -1,7 +1,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
-#include "reduce.glsl"
 #include "attend.glsl"
 
 // ds_j = p_j (dy . v_j - o . dy); dq = scale * sum_j ds_j k_j.
@@ -15,26 +14,26 @@ void main()
     uint begin = a.window != 0 && count > a.window ? count - a.window : 0;
     uint base = a.first.v[row] * stride + kv * a.dim, quad = me % quads(), group = me / quads();
     float product = 0, lse = a.lse.v[row * a.heads + head];
-    for (uint d = me; d < a.dim; d += LOCAL) product += a.o.v[query + d] * a.dy.v[query + d];
-    product = reduce_sum(product);
+    for (uint d = 0; d < quads(); d++)
+        product = dot4(product, four(a.o, query, d), four(a.dy, query, d));
     vec4 y = vec4(0);
     for (uint chunk = begin; chunk < count; chunk += KEYS) {
+        uint keys = min(KEYS, count - chunk), used = (keys + LOCAL - 1) / LOCAL; // of the four
         uint at[4];
         vec4 score = vec4(0), along = vec4(0);
-        for (uint i = 0; i < 4; i++) at[i] = base + min(chunk + me + i * LOCAL, count - 1) * stride;
+        for (uint i = 0; i < used; i++) at[i] = base + min(chunk + me + i * LOCAL, count - 1) * stride;
         for (uint d = 0; d < quads(); d++) {
             vec4 q = four(a.q, query, d), dy = four(a.dy, query, d);
-            for (uint i = 0; i < 4; i++) {
+            for (uint i = 0; i < used; i++) {
                 score[i] = dot4(score[i], q, four(a.k, at[i], d));
                 along[i] = dot4(along[i], dy, four(a.v, at[i], d));
             }
         }
-        for (uint i = 0; i < 4; i++)
+        for (uint i = 0; i < used; i++)
             weight[me + i * LOCAL] = chunk + me + i * LOCAL < count
                                          ? exp(score[i] * a.scale - lse) * (along[i] - product)
                                          : 0.0;
         barrier();
-        uint keys = min(KEYS, count - chunk);
         if (group < groups())
             for (uint j = group; j < keys; j += groups())
                 y += weight[j] * four(a.k, base + (chunk + j) * stride, quad);
