@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/edit_run.h"
 #include "cli/opened.h"
+#include "cli/save.h"
 #include "cli/settings.h"
 #include "edit/sequence.h"
 
@@ -77,48 +78,12 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
     return ok;
 }
 
-// Everything as it was but the edited matrix, and where it comes from.
-static bool write_model(struct opened *o, struct editor *e, const struct args *args,
-                        const struct dataset *data)
-{
-    const struct config *c = &o->model.config;
-    uint64_t n = (uint64_t)c->dim * c->ffn;
-    float *matrix = mem_new(n, sizeof *matrix, "the edited matrix");
-    cJSON *run = run_json(e, args->seed), *facts = cJSON_AddArrayToObject(run, "requests");
-    for (size_t i = 0; i < data->count; i++) {
-        cJSON *fact = cJSON_CreateObject();
-        cJSON_AddStringToObject(fact, "prompt", data->requests[i].prompt);
-        cJSON_AddStringToObject(fact, "subject", data->requests[i].subject);
-        cJSON_AddStringToObject(fact, "target", data->requests[i].target_new);
-        cJSON_AddItemToArray(facts, fact);
-    }
-    char *text = cJSON_PrintUnformatted(run);
-    const char *hash = weights_hash(&o->weights);
-    bool ok = matrix && text && hash &&
-              buffer_read(o->model.dev, o->model.edited, 0, matrix, n * sizeof *matrix);
-    if (ok) {
-        struct replacement edit = {
-            .tensor = weights_part(&o->weights, PART_FFN_DOWN, e->hparams.layer),
-            .data = matrix, .dtype = args->out_type ? DTYPE_F16 : DTYPE_F32};
-        struct meta notes[] = {
-            {.key = "oedit.version", .kind = META_TEXT, .text = OEDIT_VERSION},
-            {.key = "oedit.base_hash", .kind = META_TEXT, .text = hash},
-            {.key = "oedit.edits", .kind = META_U32, .u32 = e->edits},
-            {.key = "oedit.run", .kind = META_TEXT, .text = text}};
-        ok = weights_write(&o->weights, args->out, &edit, 1, notes, sizeof notes / sizeof *notes);
-    }
-    cJSON_free(text);
-    cJSON_Delete(run);
-    free(matrix);
-    if (ok) log_say("wrote %s", args->out);
-    return ok;
-}
-
 static bool finish(struct opened *o, struct editor *e, const struct args *args,
                    const struct dataset *data, struct report *r, struct answers *answers)
 {
     if (args->answers && !answers_after(answers, &o->model, &o->tokenizer)) return false;
-    if (!write_model(o, e, args, data)) return false;
+    enum dtype dtype = args->out_type ? DTYPE_F16 : DTYPE_F32;
+    if (!save_model(o, e, args->out, dtype, args->seed, data)) return false;
     if (args->answers && !args->json) answers_print(answers, data);
     if (!args->json) return true;
     cJSON *root = cJSON_CreateObject();

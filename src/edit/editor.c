@@ -74,7 +74,7 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
               stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
               factor_new(e->model->dev, e->moment, e->model->config.ffn, h->ridge, &e->factor);
     if (ok && e->guard->directions) {
-        struct corpus part = corpus_part(&corpus, o->text ? h->grad_tokens : corpus.count / 2);
+        struct corpus part = corpus_part(&corpus, o->text ? h->grad_tokens : corpus.count / 4);
         ok = directions(e, weights, &part);
     }
     corpus_free(&corpus);

@@ -130,6 +130,7 @@ bool hparams_open(struct hparams *h, const struct config *config, const char *so
     bool ok = document_read(h, (const char *)best->text, solver, best->name) &&
               (!path || (file_read(path, &text, &size) && document_read(h, text, solver, path)));
     free(text);
+    if (config->context && h->block > config->context) h->block = config->context;
     if (ok && h->layer >= config->layers)
         ok = fail(STATUS_BAD_DATA, "hyper-parameters: layer %u, the model has %u", h->layer,
                   config->layers);
