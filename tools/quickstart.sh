@@ -30,7 +30,17 @@ build_oedit() {
 # Every call of the program stands here.
 devices() { "$build/oedit" devices; }
 edit() { "$build/oedit" edit -m "$model" -r "$root/assets/quickstart.json" \
+    --hparams "$root/assets/quickstart-hparams.json" "${text[@]}" \
     --solver memit --guard oedit-plus --answers -o "$out" "$@"; }
+
+# English prose that every Debian has: sampling text from the model would take longer than the
+# edits. With a text of your own the statistics are better.
+licences=(/usr/share/common-licenses/{GPL-3,Apache-2.0,Artistic,GFDL-1.3,MPL-2.0})
+text=()
+mkdir -p "$build"
+if cat "${licences[@]}" > "$build/quickstart.txt" 2> /dev/null; then
+    text=(--text "$build/quickstart.txt" --tokens 6144)
+fi
 
 mkdir -p "$build"
 "$root/tools/setup.sh" >&2
