@@ -7,10 +7,9 @@ static void number(cJSON *to, const char *name, double value)
     cJSON_AddNumberToObject(to, name, value);
 }
 
-cJSON *edit_json(const struct editor *editor, const struct edit *edit)
+cJSON *edit_json(const struct edit *edit)
 {
     cJSON *o = cJSON_CreateObject(), *loss = cJSON_CreateArray();
-    (void)editor;
     number(o, "edit", edit->number);
     number(o, "id", (double)edit->request->id);
     cJSON_AddStringToObject(o, "prompt", edit->request->prompt);

@@ -5,6 +5,6 @@
 #include "edit/editor.h"
 
 // One object of everything METHOD asks to be logged of an edit.
-cJSON *edit_json(const struct editor *editor, const struct edit *edit);
+cJSON *edit_json(const struct edit *edit);
 // The settings of the run: solver, guard, hyper-parameters, contexts, seed, device.
 cJSON *run_json(const struct editor *editor, uint64_t seed);

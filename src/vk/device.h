@@ -55,7 +55,7 @@ struct device {
     struct buffer **buffers; // live ones, sorted by address
     size_t buffer_count, buffer_capacity;
     uint64_t bytes_used, bytes_peak;
-    struct pipeline *pipelines; // hash table
+    struct pipeline *pipelines; // made so far
     size_t pipeline_count, pipeline_capacity;
     struct profile_row *profile; // NULL unless asked for
     size_t profile_count, profile_capacity;
