@@ -2,7 +2,6 @@
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
 #include "reduce.glsl"
-const uint WEIGHT = VARIANT;
 #include "weights.glsl"
 
 bool half_bad(uint bits)
@@ -17,10 +16,9 @@ bool unit_bad(uint i)
     if (WEIGHT == F16) return half_bad(a.w.v[i]) || half_bad(a.w.v[i] >> 16);
     if (WEIGHT == BF16)
         return (a.w.v[i] & 0x7f80u) == 0x7f80u || (a.w.v[i] & 0x7f800000u) == 0x7f800000u;
-    const uint sizes[8] = uint[8](34, 18, 20, 22, 24, 144, 176, 210);
-    uint at = i * sizes[WEIGHT < Q8_0 ? 0 : WEIGHT - Q8_0];
-    if (WEIGHT == Q6_K) return half_bad(word_at(at + 208));
-    uint scales = word_at(at);
+    uint at = i * BLOCK_BYTES;
+    if (WEIGHT == Q6_K) return half_bad(words4(at + 208));
+    uint scales = words4(at);
     bool two = WEIGHT == Q4_1 || WEIGHT == Q5_1 || WEIGHT == Q4_K || WEIGHT == Q5_K;
     return half_bad(scales) || (two && half_bad(scales >> 16));
 }

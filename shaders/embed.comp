@@ -2,7 +2,6 @@
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
 layout(local_size_x = 64) in;
-const uint WEIGHT = VARIANT;
 #include "weights.glsl"
 
 void main()

@@ -2,50 +2,47 @@
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
 #include "tile.glsl"
+#include "store.glsl"
 
-// y = alpha * sum + beta * r at one place.
-void store(uint row, uint col, float sum)
-{
-    if (row >= a.rows || col >= a.outs) return;
-    uint at = row * a.ldy + col;
-    float y = a.alpha * sum;
-    if (a.beta != 0) y += a.beta * a.r.v[at];
-    a.y.v[at] = y;
-}
+// A step loads 16 packed weights of a row at once, or four others.
+const bool PACKED = WEIGHT >= Q8_0;
+const uint STEP = PACKED ? 16 : 4;
 
-// A thread owns the columns first, first + local, first + 2 local, first + 3 local.
+// A thread owns the columns first, first + local, first + 2 local ...
 void main()
 {
     uint lane = gl_SubgroupInvocationID % WIDTH, row0 = gl_WorkGroupID.y * ROWS;
-    uint step_ = gl_WorkGroupSize.x;
-    uint first = gl_WorkGroupID.x * step_ * 4 + gl_LocalInvocationID.x;
-    if (a.shape == SHAPE_LOWER && gl_WorkGroupID.x * step_ * 4 > row0 + ROWS - 1) return;
-    uint from[LOADS], col[4];
-    vec4 sum[ROWS], x[LOADS], w[4];
-#define START(i) from[i] = min(row0 + i * WIDTH + lane, a.rows - 1);
-#define COLUMN(j) col[j] = min(first + j * step_, a.outs - 1);
-#define CLEAR(i) sum[i] = vec4(0);
-    EACH_LOAD(START) EACH4(COLUMN, 0) EACH_ROW(CLEAR)
-    for (uint k = 0; k < a.inner; k += 4) {
-#define LEFT(i) x[i] = left4(from[i], k);
-#define RIGHT(j) w[j] = right4(col[j], k, a.inner);
-        EACH_LOAD(LEFT) EACH4(RIGHT, 0)
-        vec4 w0 = vec4(w[0].x, w[1].x, w[2].x, w[3].x), w1 = vec4(w[0].y, w[1].y, w[2].y, w[3].y);
-        vec4 w2 = vec4(w[0].z, w[1].z, w[2].z, w[3].z), w3 = vec4(w[0].w, w[1].w, w[2].w, w[3].w);
-#define ADD(i)                                                     \
-    {                                                              \
-        vec4 s = subgroupBroadcast(x[(i) / WIDTH], (i) % WIDTH);   \
-        sum[i] += s.x * w0;                                        \
-        sum[i] += s.y * w1;                                        \
-        sum[i] += s.z * w2;                                        \
-        sum[i] += s.w * w3;                                        \
+    uint apart = gl_WorkGroupSize.x, first = gl_WorkGroupID.x * apart * COLS;
+    if (a.shape == SHAPE_LOWER && first > row0 + ROWS - 1) return;
+    first += gl_LocalInvocationID.x;
+    uint from[LOADS], col[COLS];
+    EACH(i, LOADS) from[i] = min(row0 + i * WIDTH + lane, a.rows - 1);
+    EACH(j, COLS) col[j] = min(first + j * apart, a.outs - 1);
+    clear();
+    for (uint k0 = 0; k0 < a.inner; k0 += STEP) {
+        uvec4 quants[COLS];
+        vec2 scale[COLS];
+        if (PACKED) {
+            EACH(j, COLS) {
+                quants[j] = quants16(col[j] * a.ldw + k0);
+                scale[j] = scale_at(col[j] * a.ldw + k0);
+            }
+        }
+        EACH(part, STEP / 4) {
+            uint k = k0 + 4 * part;
+            vec4 w[COLS];
+            EACH(i, LOADS) x[i] = left4(from[i], k);
+            EACH(j, COLS) w[j] = PACKED ? value4(quants[j][part], scale[j]) : right4(col[j], k, a.inner);
+            EACH(i, ROWS) {
+                vec4 s = subgroupBroadcast(x[i / WIDTH], i % WIDTH);
+                EACH(j, COLS) {
+                    sum[i][j] += s.x * w[j].x;
+                    sum[i][j] += s.y * w[j].y;
+                    sum[i][j] += s.z * w[j].z;
+                    sum[i][j] += s.w * w[j].w;
+                }
+            }
+        }
     }
-        EACH_ROW(ADD)
-    }
-#define STORE(i)                                       \
-    store(row0 + i, first, sum[i].x);                  \
-    store(row0 + i, first + step_, sum[i].y);          \
-    store(row0 + i, first + 2 * step_, sum[i].z);      \
-    store(row0 + i, first + 3 * step_, sum[i].w);
-    EACH_ROW(STORE)
+    EACH(i, ROWS) EACH(j, COLS) store(row0 + i, first + j * apart, sum[i][j]);
 }

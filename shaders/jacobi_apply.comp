@@ -4,7 +4,7 @@
 #include "tile.glsl"
 #include "pairs.glsl"
 
-// As gemm_nn on gathered rows, plus the row each row was: a thread owns TILE_ROWS rows of a pair
+// As gemm_nn on gathered rows, plus the row each row was: a thread owns ROWS rows of a pair
 // and four columns.
 void main()
 {
@@ -21,30 +21,23 @@ void main()
         return;
     }
     uint from[LOADS];
-    vec4 sum[ROWS], x[LOADS];
-#define START(i) from[i] = p * PAIR + row0 + i * WIDTH + lane;
-#define CLEAR(i) sum[i] = vec4(0);
-    EACH_LOAD(START) EACH_ROW(CLEAR)
+    EACH(i, LOADS) from[i] = p * PAIR + row0 + i * WIDTH + lane;
+    clear();
     for (uint k = 0; k < PAIR; k += 4) {
-#define LEFT(i) x[i] = left4(from[i], k);
-        EACH_LOAD(LEFT)
+        EACH(i, LOADS) x[i] = left4(from[i], k);
         uint at = pair_row(pair, k) * a.ldw + col; // a multiple of four rows never straddles blocks
-        vec4 w0 = weight4(at), w1 = weight4(at + a.ldw);
-        vec4 w2 = weight4(at + 2 * a.ldw), w3 = weight4(at + 3 * a.ldw);
-#define ADD(i)                                                     \
-    {                                                              \
-        vec4 s = subgroupBroadcast(x[(i) / WIDTH], (i) % WIDTH);   \
-        sum[i] += s.x * w0;                                        \
-        sum[i] += s.y * w1;                                        \
-        sum[i] += s.z * w2;                                        \
-        sum[i] += s.w * w3;                                        \
-    }
-        EACH_ROW(ADD)
+        vec4 w[4];
+        EACH(part, 4) w[part] = weight4(at + part * a.ldw);
+        EACH(i, ROWS) {
+            vec4 s = subgroupBroadcast(x[i / WIDTH], i % WIDTH);
+            EACH(j, 4) EACH(part, 4) sum[i][j] += s[part] * w[part][j];
+        }
     }
     if (first >= a.outs) return;
     uint homes = p * PAIR + row0;
-#define STORE(i)                                                                 \
-    y.v[(pair_row(pair, row0 + i) * a.ldw + first) >> 2] =                       \
-        sum[i] + weight4(pair_row(pair, a.home.v[homes + i]) * a.ldw + first);
-    EACH_ROW(STORE)
+    EACH(i, ROWS) {
+        vec4 v = vec4(sum[i][0], sum[i][1], sum[i][2], sum[i][3]);
+        y.v[(pair_row(pair, row0 + i) * a.ldw + first) >> 2] =
+            v + weight4(pair_row(pair, a.home.v[homes + i]) * a.ldw + first);
+    }
 }

@@ -4,40 +4,31 @@
 #include "tile.glsl"
 #include "pairs.glsl"
 
-// As gemm_nt on gathered rows: a thread owns TILE_ROWS x 4 of a pair's 32 x 32 dot products, the
-// columns first, first + local, first + 2 local, first + 3 local.
+// As gemm_nt on gathered rows: a thread owns TILE_ROWS x TILE_COLS of a pair's 32 x 32 dot products, the
+// columns first, first + local, first + 2 local ...
 void main()
 {
     uvec2 pair = pair_blocks(gl_WorkGroupID.z, a.meeting, a.blocks);
     uint lane = gl_SubgroupInvocationID % WIDTH, row0 = gl_WorkGroupID.y * ROWS;
-    uint step_ = gl_WorkGroupSize.x, first = gl_LocalInvocationID.x;
-    uint from[LOADS], col[4];
-    vec4 sum[ROWS], x[LOADS], w[4];
-#define START(i) from[i] = pair_row(pair, row0 + i * WIDTH + lane);
-#define COLUMN(j) col[j] = pair_row(pair, first + j * step_);
-#define CLEAR(i) sum[i] = vec4(0);
-    EACH_LOAD(START) EACH4(COLUMN, 0) EACH_ROW(CLEAR)
+    uint apart = gl_WorkGroupSize.x, first = gl_LocalInvocationID.x;
+    uint from[LOADS], col[COLS];
+    EACH(i, LOADS) from[i] = pair_row(pair, row0 + i * WIDTH + lane);
+    EACH(j, COLS) col[j] = pair_row(pair, first + j * apart);
+    clear();
     for (uint k = 0; k < a.inner; k += 4) {
-#define LEFT(i) x[i] = left4(from[i], k);
-#define RIGHT(j) w[j] = right4(col[j], k, a.inner);
-        EACH_LOAD(LEFT) EACH4(RIGHT, 0)
-        vec4 w0 = vec4(w[0].x, w[1].x, w[2].x, w[3].x), w1 = vec4(w[0].y, w[1].y, w[2].y, w[3].y);
-        vec4 w2 = vec4(w[0].z, w[1].z, w[2].z, w[3].z), w3 = vec4(w[0].w, w[1].w, w[2].w, w[3].w);
-#define ADD(i)                                                     \
-    {                                                              \
-        vec4 s = subgroupBroadcast(x[(i) / WIDTH], (i) % WIDTH);   \
-        sum[i] += s.x * w0;                                        \
-        sum[i] += s.y * w1;                                        \
-        sum[i] += s.z * w2;                                        \
-        sum[i] += s.w * w3;                                        \
-    }
-        EACH_ROW(ADD)
+        vec4 w[COLS];
+        EACH(i, LOADS) x[i] = left4(from[i], k);
+        EACH(j, COLS) w[j] = right4(col[j], k, a.inner);
+        EACH(i, ROWS) {
+            vec4 s = subgroupBroadcast(x[i / WIDTH], i % WIDTH);
+            EACH(j, COLS) {
+                sum[i][j] += s.x * w[j].x;
+                sum[i][j] += s.y * w[j].y;
+                sum[i][j] += s.z * w[j].z;
+                sum[i][j] += s.w * w[j].w;
+            }
+        }
     }
     uint base = gl_WorkGroupID.z * PAIR * PAIR + row0 * PAIR + first;
-#define STORE(i)                                           \
-    a.y.v[base + i * PAIR] = sum[i].x;                     \
-    a.y.v[base + i * PAIR + step_] = sum[i].y;             \
-    a.y.v[base + i * PAIR + 2 * step_] = sum[i].z;         \
-    a.y.v[base + i * PAIR + 3 * step_] = sum[i].w;
-    EACH_ROW(STORE)
+    EACH(i, ROWS) EACH(j, COLS) a.y.v[base + i * PAIR + j * apart] = sum[i][j];
 }

@@ -15,6 +15,7 @@
 #include "ref.h"
 #include "ref_cases.h"
 #include "ref_quant.h"
+#include "ops/tune.h"
 #include "ref_rig.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -167,8 +168,10 @@ static void weight_case(struct rig *rig, enum dtype dtype, uint32_t outs, uint32
     fbuf in = rig_in(rig, x, (uint64_t)rows * from), y = rig_out(rig, (uint64_t)rows * to);
     fbuf add = residual ? rig_in(rig, r, (uint64_t)rows * to) : 0;
     struct weight weight = {rig_in(rig, packed, bytes / 4), dtype, outs, inner};
+    uint64_t scratch = gemm_backward_parts(weight, rows);
+    fbuf parts = rig_out(rig, scratch ? scratch : 1);
     if (backward)
-        gemm_backward(&rig->cmd, in, weight, add, y, rows);
+        gemm_backward(&rig->cmd, in, weight, add, y, rows, parts);
     else
         gemm_forward(&rig->cmd, in, weight, add, y, rows);
     rig_run(rig);
@@ -185,8 +188,12 @@ static void weight_case(struct rig *rig, enum dtype dtype, uint32_t outs, uint32
     rig_drop(rig);
 }
 
+// {0, 0}: what the device likes.
+static const uint32_t tiles[][2] = {{0, 0}, {32, 4}, {16, 8}, {16, 4}, {8, 8}, {8, 4}, {4, 4}};
+
 static void test_weights(void **state)
 {
+    struct rig *rig = *state;
     for (int d = 0; d < DTYPE_COUNT; d++) {
         enum dtype dtype = (enum dtype)d;
         uint32_t block = dtype_table[d].block < 4 ? 4 : dtype_table[d].block;
@@ -196,6 +203,36 @@ static void test_weights(void **state)
             weight_case(*state, dtype, 4, 3 * block, 5, backward, residual);
             weight_case(*state, dtype, 97, 2 * block, 19, backward, residual);
         }
+        assert_true(tune_only(rig->dev, 16, 8)); // unpacks eight at a time
+        weight_case(*state, dtype, 28, 3 * block, 19, true, false);
+        assert_true(tune_only(rig->dev, 0, 0));
+    }
+}
+
+// Every tile gives the same.
+static void test_tiles(void **state)
+{
+    struct rig *rig = *state;
+    const enum dtype types[] = {DTYPE_F32, DTYPE_Q4_1};
+    for (size_t t = 1; t < COUNT(tiles); t++) {
+        assert_true(tune_only(rig->dev, tiles[t][0], tiles[t][1]));
+        for (size_t d = 0; d < COUNT(types); d++)
+            for (int backward = 0; backward < 2; backward++) {
+                weight_case(rig, types[d], 68, 96, 1, backward, false);
+                weight_case(rig, types[d], 68, 96, 35, backward, true);
+            }
+        for (size_t i = 0; i < COUNT(shapes); i++) gemm_case(rig, &shapes[i], TN);
+        assert_true(tune_only(rig->dev, 0, 0));
+    }
+}
+
+// Sums long enough to be made in parts, by few rows at once and by many one after the other.
+static void test_parts(void **state)
+{
+    const uint32_t rows[] = {3, 64, 70};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        weight_case(*state, DTYPE_F32, 4300, 36, rows[i], true, i & 1);
+        weight_case(*state, DTYPE_Q8_0, 4099, 32, rows[i], true, !(i & 1));
     }
 }
 
@@ -288,6 +325,8 @@ int main(void)
         CASES_GEMM(CASE)
 #undef CASE
         cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_embed),
         cmocka_unit_test(test_count_nonfinite),
     };

@@ -27,7 +27,7 @@ enum {
     CASE_COUNT
 };
 #define OP(name, ...) _Static_assert(case_of_##name < CASE_COUNT, #name);
-#define BUILD(name, rows, width)
+#define BUILD(...)
 #include "ops.def"
 #undef OP
 #undef BUILD
@@ -398,6 +398,32 @@ static void test_dot_rows(void **state)
         rig_near(rig, "dot_rows", y, want, size, rows, rig_depth(n));
         free(x);
         free(w);
+        rig_drop(rig);
+    }
+}
+
+static void test_sum_parts(void **state)
+{
+    struct rig *rig = *state;
+    for (size_t s = 0; s < 2 * COUNT(sizes); s++) {
+        uint32_t n = sizes[s / 2], parts = 1 + 2 * (uint32_t)s, add = s & 1;
+        float *x = rig_random(rig, (uint64_t)parts * n, 1), *r = rig_random(rig, n, 1);
+        double *want = ref_zeros(n), *size = ref_zeros(n);
+        for (uint32_t i = 0; i < n; i++) {
+            want[i] = add ? (double)r[i] : 0;
+            size[i] = fabs(want[i]);
+            for (uint32_t p = 0; p < parts; p++) {
+                want[i] += (double)x[p * n + i];
+                size[i] += fabs((double)x[p * n + i]);
+            }
+        }
+        fbuf y = rig_out(rig, n);
+        op_sum_parts(&rig->cmd, (struct sum_parts_args){rig_in(rig, x, (uint64_t)parts * n),
+                                                        rig_in(rig, r, n), y, parts, n, add});
+        rig_run(rig);
+        rig_near(rig, "sum_parts", y, want, size, n, parts);
+        void *mine[] = {x, r, want, size};
+        for (size_t i = 0; i < COUNT(mine); i++) free(mine[i]);
         rig_drop(rig);
     }
 }

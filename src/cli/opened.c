@@ -5,11 +5,13 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "ops/tune.h"
+
 
 bool opened_model(struct opened *o, const char *path)
 {
     return weights_open(&o->weights, path) && tokenizer_open(&o->tokenizer, &o->weights) &&
-           model_open(&o->model, &o->dev, &o->weights);
+           model_open(&o->model, &o->dev, &o->weights) && tune(&o->dev, model_dtypes(&o->model));
 }
 
 void opened_model_close(struct opened *o)

@@ -2,6 +2,21 @@
 
 #include "model/attention.h"
 
+// Scratch of the largest gemm_backward.
+static uint64_t parts_size(const struct model *model, uint32_t rows)
+{
+    uint64_t most = gemm_backward_parts(model->head, rows);
+    for (uint32_t i = 0; i < model->config.layers; i++) {
+        const struct layer *l = &model->layers[i];
+        const struct weight all[] = {l->q, l->k, l->v, l->attn_output, l->gate, l->up, l->down};
+        for (size_t j = 0; j < sizeof all / sizeof *all; j++) {
+            uint64_t size = gemm_backward_parts(all[j], rows);
+            if (size > most) most = size;
+        }
+    }
+    return 4 * (most ? most : 1);
+}
+
 bool grads_new(struct grads *grads, const struct model *model, const struct batch *batch,
                uint32_t rows)
 {
@@ -21,6 +36,7 @@ bool grads_new(struct grads *grads, const struct model *model, const struct batc
               buffer_new(dev, ffn, "gradients", &grads->key) &&
               buffer_new(dev, ffn, "gradients", &grads->gate) &&
               buffer_new(dev, ffn, "gradients", &grads->up) &&
+              buffer_new(dev, parts_size(model, rows), "parts of sums", &grads->parts) &&
               (!batch->whole ||
                buffer_new(dev, 4ull * c->heads * batch->longest * batch->longest,
                           "gradients of scores", &grads->scores));
@@ -33,7 +49,8 @@ void grads_free(struct grads *grads)
     if (!grads->dev) return;
     struct buffer **all[] = {&grads->stream, &grads->dim,      &grads->queries,  &grads->k,
                              &grads->v,      &grads->turned_q, &grads->turned_k, &grads->dot,
-                             &grads->key,    &grads->gate,     &grads->up,       &grads->scores};
+                             &grads->key,    &grads->gate,     &grads->up,       &grads->parts,
+                             &grads->scores};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_free(grads->dev, all[i]);
     *grads = (struct grads){0};
 }
@@ -52,7 +69,8 @@ void backward_head(struct cmd *cmd, const struct model *model, const struct head
 {
     uint32_t dim = model->config.dim, count = head->count;
     fbuf back = head->normed->address, rowwise = grads->dim->address;
-    gemm_backward(cmd, head->logits->address, model->head, 0, back, count);
+    gemm_backward(cmd, head->logits->address, model->head, 0, back, count,
+                  grads->parts->address);
     op_fill(cmd, (struct fill_args){.y = rowwise, .n = count * dim, .value = 0});
     norm_back(cmd, model, head->gathered->address, model->output_norm, back, rowwise, count);
     op_fill(cmd, (struct fill_args){.y = grads->stream->address, .n = rows * dim, .value = 0});
@@ -66,13 +84,14 @@ static void ffn_back(struct cmd *cmd, const struct model *model, const struct ac
                      const struct layer *l, const struct grads *grads, uint32_t rows)
 {
     fbuf stream = grads->stream->address, gate = grads->gate->address, up = grads->up->address;
-    gemm_backward(cmd, stream, l->down, 0, grads->key->address, rows);
+    fbuf parts = grads->parts->address;
+    gemm_backward(cmd, stream, l->down, 0, grads->key->address, rows, parts);
     op_silu_gate_back(cmd, (struct silu_gate_back_args){.g = act->gate->address,
                                                         .u = act->up->address,
                                                         .dy = grads->key->address, .dg = gate,
                                                         .du = up, .n = rows * model->config.ffn});
-    gemm_backward(cmd, gate, l->gate, 0, grads->dim->address, rows);
-    gemm_backward(cmd, up, l->up, grads->dim->address, grads->dim->address, rows);
+    gemm_backward(cmd, gate, l->gate, 0, grads->dim->address, rows, parts);
+    gemm_backward(cmd, up, l->up, grads->dim->address, grads->dim->address, rows, parts);
     norm_back(cmd, model, act->mid->address, l->ffn_norm, grads->dim->address, stream, rows);
 }
 
@@ -101,18 +120,19 @@ void backward_layers(struct cmd *cmd, const struct model *model, const struct ba
                      const struct grads *grads, uint32_t from, uint32_t to)
 {
     uint32_t rows = batch->rows;
+    fbuf parts = grads->parts->address;
     for (uint32_t layer = to; layer-- > from;) {
         const struct layer *l = &model->layers[layer];
         const struct act *act = &acts->layers[layer - acts->from];
         fbuf normed = grads->dim->address;
         ffn_back(cmd, model, act, l, grads, rows);
         gemm_backward(cmd, grads->stream->address, l->attn_output, 0, grads->queries->address,
-                      rows);
+                      rows, parts);
         attend_back(cmd, model, batch, acts, act, cache->k[layer - cache->from]->address,
                     cache->v[layer - cache->from]->address, grads);
-        gemm_backward(cmd, grads->queries->address, l->q, 0, normed, rows);
-        gemm_backward(cmd, grads->k->address, l->k, normed, normed, rows);
-        gemm_backward(cmd, grads->v->address, l->v, normed, normed, rows);
+        gemm_backward(cmd, grads->queries->address, l->q, 0, normed, rows, parts);
+        gemm_backward(cmd, grads->k->address, l->k, normed, normed, rows, parts);
+        gemm_backward(cmd, grads->v->address, l->v, normed, normed, rows, parts);
         norm_back(cmd, model, acts->stream[layer - acts->from]->address, l->attn_norm, normed,
                   grads->stream->address, rows);
     }

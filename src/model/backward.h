@@ -9,6 +9,7 @@ struct grads {
     struct buffer *dim, *queries, *k, *v, *dot; // of the layer at work
     struct buffer *turned_q, *turned_k;
     struct buffer *key, *gate, *up;      // [rows, ffn]
+    struct buffer *parts;                // of gemm_backward
     struct buffer *scores;               // as in acts
 };
 

@@ -202,6 +202,17 @@ bool model_restore(struct model *model)
     return ok;
 }
 
+uint32_t model_dtypes(const struct model *model)
+{
+    uint32_t types = 1u << DTYPE_F32 | 1u << model->head.dtype; // the edited matrix is F32
+    for (uint32_t i = 0; i < model->config.layers; i++) {
+        const struct layer *l = &model->layers[i];
+        const struct weight all[] = {l->q, l->k, l->v, l->attn_output, l->gate, l->up, l->down};
+        for (size_t j = 0; j < sizeof all / sizeof *all; j++) types |= 1u << all[j].dtype;
+    }
+    return types;
+}
+
 bool model_edit(struct model *model, uint32_t layer)
 {
     struct weight *down = &model->layers[layer].down;

@@ -36,6 +36,9 @@ enum { MODEL_IOTA = 65536 };
 bool model_open(struct model *model, struct device *dev, const struct weights *weights);
 void model_close(struct model *model);
 
+// The types of the weight matrices, a bit each (bit n: dtype n of io/weights.h).
+uint32_t model_dtypes(const struct model *model);
+
 // Makes layer's down projection writable: f32, in model->edited, used from now on.
 bool model_edit(struct model *model, uint32_t layer);
 // Undoes all changes of the edited matrix; the layer keeps its f32 copy.

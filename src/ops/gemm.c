@@ -1,6 +1,10 @@
 #include "ops/gemm.h"
 
+#include "ops/tune.h"
+
 enum { UNALIGNED = 16 }; // of a variant: some row does not start on 16 bytes
+enum { PART = 2048 };    // terms of a part of a long sum
+enum { FEW = 64 };       // rows that alone do not fill a device
 
 struct matrix matrix_of(fbuf data, uint32_t rows, uint32_t cols)
 {
@@ -12,78 +16,102 @@ struct weight weight_of(fbuf data, uint32_t rows, uint32_t cols)
     return (struct weight){.data = data, .dtype = 0, .rows = rows, .cols = cols};
 }
 
-static uint32_t tile_rows(uint32_t rows)
-{
-    return rows <= 4 ? 4 : 16;
-}
-
-// Threads a workgroup: small on a CPU device, where a workgroup is the unit handed to a core and
-// the caches like few columns at a time; a whole wave on a GPU.
-static uint32_t local_size(const struct cmd *cmd)
-{
-    return cmd->dev->info.rank >= 4 ? 8 : 64;
-}
-
 static uint32_t unaligned(struct matrix x, struct matrix w)
 {
     bool odd = ((x.data | w.data) & 15) || ((x.stride | w.stride | x.cols | w.cols) & 3);
     return odd ? UNALIGNED : 0;
 }
 
+// The fields that all products share: y [rows, outs] from sums of `inner` terms.
+#define PRODUCT(op_, x_, w_, r_, y_, rows_, outs_, inner_, ldx_, ldw_, ldy_, variant_)             \
+    const struct tile tile = tune_tile(cmd->dev, OP_##op_, (variant_), (rows_));                   \
+    struct op_##_args a = {.x = (x_), .w = (w_), .r = (r_), .y = (y_), .rows = (rows_),            \
+                           .outs = (outs_), .inner = (inner_), .ldx = (ldx_), .ldw = (ldw_),       \
+                           .ldy = (ldy_), .variant = (variant_), .tile = tile.rows,                \
+                           .cols = tile.cols, .local = tile.local, .alpha = 1}
+
 void gemm_forward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint32_t rows)
 {
     struct matrix shape = {.data = w.data, .stride = w.cols, .cols = w.cols};
     uint32_t odd = w.dtype == 0 ? unaligned(matrix_of(x, rows, w.cols), shape) : 0;
-    op_gemm_nt(cmd, (struct gemm_nt_args){
-                        .x = x, .w = w.data, .r = r ? r : x, .y = y, .rows = rows, .outs = w.rows,
-                        .inner = w.cols, .ldx = w.cols, .ldw = w.cols, .ldy = w.rows, .alpha = 1,
-                        .beta = r ? 1 : 0, .variant = w.dtype | odd, .tile = tile_rows(rows),
-                        .local = local_size(cmd)});
+    PRODUCT(gemm_nt, x, w.data, r ? r : x, y, rows, w.rows, w.cols, w.cols, w.cols, w.rows,
+            w.dtype | odd);
+    a.beta = r ? 1 : 0;
+    op_gemm_nt(cmd, a);
 }
 
-void gemm_backward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint32_t rows)
+static uint32_t part_count(struct weight w)
+{
+    return w.rows > 2 * PART ? CEIL(w.rows, PART) : 1;
+}
+
+uint64_t gemm_backward_parts(struct weight w, uint32_t rows)
+{
+    return part_count(w) > 1 ? (uint64_t)part_count(w) * (rows < FEW ? rows : FEW) * w.cols : 0;
+}
+
+// y = x w (+ r) over `inner` of w's rows from `first` on; w's row stays, x and y are as given.
+static void nn_part(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint32_t rows,
+                    uint32_t first, uint32_t inner, uint32_t span, uint32_t odd)
+{
+    uint64_t skipped = (uint64_t)first * w.cols;
+    ubuf data = w.data + (uint64_t)(WEIGHT_BYTES(w.dtype, (double)skipped));
+    PRODUCT(gemm_nn, x + 4ull * first, data, r ? r : x, y, rows, w.cols, inner, w.rows, w.cols,
+            w.cols, w.dtype | odd);
+    a.span = span;
+    a.beta = r ? 1 : 0;
+    op_gemm_nn(cmd, a);
+}
+
+// y = ((r + p1) + p2) + ..., p the sums of PART terms: few rows make all parts at once, so that
+// enough workgroups walk through w together; many rows take one part after the other. The result
+// is the same.
+void gemm_backward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint32_t rows,
+                   fbuf parts)
 {
     struct matrix shape = {.data = w.data, .stride = w.cols, .cols = w.cols};
     // A packed w is always aligned; x is not where w's rows (a vocabulary) are no multiple of 4.
     if (w.dtype != 0) shape = matrix_of(0, 0, 0);
-    uint32_t odd = unaligned(matrix_of(x, rows, w.rows), shape);
-    op_gemm_nn(cmd, (struct gemm_nn_args){
-                        .x = x, .w = w.data, .r = r ? r : x, .y = y, .rows = rows, .outs = w.cols,
-                        .inner = w.rows, .ldx = w.rows, .ldw = w.cols, .ldy = w.cols, .alpha = 1,
-                        .beta = r ? 1 : 0, .variant = w.dtype | odd, .tile = tile_rows(rows),
-                        .local = local_size(cmd)});
+    uint32_t odd = unaligned(matrix_of(x, rows, w.rows), shape), count = part_count(w);
+    if (count == 1) {
+        nn_part(cmd, x, w, r, y, rows, 0, w.rows, w.rows, odd);
+    } else if (rows <= FEW) {
+        nn_part(cmd, x, w, 0, parts, rows, 0, w.rows, PART, odd);
+        op_sum_parts(cmd, (struct sum_parts_args){.x = parts, .r = r ? r : parts, .y = y,
+                                                  .parts = count, .n = rows * w.cols,
+                                                  .add = r != 0});
+    } else {
+        for (uint32_t i = 0, at = 0; i < count; i++, at += PART)
+            nn_part(cmd, x, w, i ? y : r, y, rows, at, i + 1 < count ? PART : w.rows - at, PART,
+                    odd);
+    }
 }
 
 static void nt(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
                float beta, uint32_t shape)
 {
-    op_gemm_nt(cmd, (struct gemm_nt_args){
-                        .x = x.data, .w = w.data, .r = y.data, .y = y.data, .rows = x.rows,
-                        .outs = w.rows, .inner = x.cols, .ldx = x.stride, .ldw = w.stride,
-                        .ldy = y.stride, .alpha = alpha, .beta = beta, .shape = shape,
-                        .variant = unaligned(x, w),
-                        .tile = tile_rows(x.rows), .local = local_size(cmd)});
+    PRODUCT(gemm_nt, x.data, w.data, y.data, y.data, x.rows, w.rows, x.cols, x.stride, w.stride,
+            y.stride, unaligned(x, w));
+    a.alpha = alpha, a.beta = beta, a.shape = shape;
+    op_gemm_nt(cmd, a);
 }
 
 static void nn(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
                float beta, uint32_t shape)
 {
-    op_gemm_nn(cmd, (struct gemm_nn_args){
-                        .x = x.data, .w = w.data, .r = y.data, .y = y.data, .rows = x.rows,
-                        .outs = w.cols, .inner = x.cols, .ldx = x.stride, .ldw = w.stride,
-                        .ldy = y.stride, .alpha = alpha, .beta = beta, .shape = shape,
-                        .variant = unaligned(x, w),
-                        .tile = tile_rows(x.rows), .local = local_size(cmd)});
+    PRODUCT(gemm_nn, x.data, w.data, y.data, y.data, x.rows, w.cols, x.cols, x.stride, w.stride,
+            y.stride, unaligned(x, w));
+    a.alpha = alpha, a.beta = beta, a.shape = shape, a.span = x.cols;
+    op_gemm_nn(cmd, a);
 }
 
 void gemm_tn(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,
              float beta, uint32_t shape)
 {
-    op_gemm_tn(cmd, (struct gemm_tn_args){
-                        .x = x.data, .w = w.data, .y = y.data, .rows = x.cols, .outs = w.cols,
-                        .inner = x.rows, .ldx = x.stride, .ldw = w.stride, .ldy = y.stride,
-                        .alpha = alpha, .beta = beta, .shape = shape,
-                        .variant = unaligned(x, w), .tile = 16, .local = local_size(cmd)});
+    PRODUCT(gemm_tn, x.data, w.data, y.data, y.data, x.cols, w.cols, x.rows, x.stride, w.stride,
+            y.stride, unaligned(x, w));
+    a.alpha = alpha, a.beta = beta, a.shape = shape;
+    op_gemm_tn(cmd, a);
 }
 
 void gemm_nt(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,

@@ -1,4 +1,4 @@
-// Matrix products: the operators gemm_* with tiles chosen for the device and the shape.
+// Matrix products: the operators gemm_* with tiles chosen for the device and the shape (tune.h).
 #pragma once
 #include "ops/ops.h"
 
@@ -20,7 +20,10 @@ struct weight weight_of(fbuf data, uint32_t rows, uint32_t cols);      // dense 
 // y = x w^T (+ r, if r is not 0).  x: [rows, w.cols]  y, r: [rows, w.rows]
 void gemm_forward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint32_t rows);
 // y = x w (+ r): the gradient through gemm_forward.  x: [rows, w.rows]  y, r: [rows, w.cols]
-void gemm_backward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint32_t rows);
+// parts: scratch of gemm_backward_parts(w, rows) floats, for long sums of few rows.
+void gemm_backward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint32_t rows,
+                   fbuf parts);
+uint64_t gemm_backward_parts(struct weight w, uint32_t rows);
 
 // y = alpha * x w^T + beta * y.  x: [M, K]  w: [N, K]  y: [M, N]
 void gemm_nt(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y, float alpha,

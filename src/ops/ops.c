@@ -11,25 +11,48 @@ const char *const op_names[OP_COUNT] = {
 
 struct build { // a compiled shader of an operator
     enum op op;
-    uint32_t rows, variant; // rows 0: no BUILD rows
+    struct tile tile; // rows 0: no BUILD rows
+    uint32_t variant;
     struct shader shader;
 };
 
 #include "builds.inc" // made by CMake from ops.def: builds[], sorted by operator
 
-// `variant` as ops.def's column says: of VARIANTS, then rows of BUILD.
+enum { BUILDS = sizeof builds / sizeof *builds, WIDE = 8 }; // WIDE: ops.def's BUILD
+
+static bool build_fits(const struct device *dev, const struct build *b, enum op op,
+                       uint32_t variant)
+{
+    return b->op == op && b->variant == variant && b->shader.width <= dev->info.subgroup &&
+           (b->shader.width < WIDE || dev->info.int64);
+}
+
 static const struct shader *build_find(const struct device *dev, enum op op, uint32_t variant)
 {
     const struct shader *best = NULL;
-    for (size_t i = 0; i < sizeof builds / sizeof *builds; i++) {
+    for (size_t i = 0; i < BUILDS; i++) {
         const struct build *b = &builds[i];
-        if (b->op != op || b->variant != (variant & 255) || b->rows != (variant >> 8 & 255) ||
-            b->shader.width > dev->info.subgroup)
+        if (!build_fits(dev, b, op, variant & 255) || b->tile.rows != (variant >> 8 & 255) ||
+            b->tile.cols != (variant >> 16 & 15))
             continue;
         if (!best || b->shader.width > best->width) best = &b->shader;
     }
     assert(best && "ops.def lacks a BUILD or a VARIANT");
     return best;
+}
+
+uint32_t op_tiles(const struct device *dev, enum op op, uint32_t variant, struct tile *tiles,
+                  uint32_t capacity)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < BUILDS; i++) {
+        const struct tile *tile = &builds[i].tile;
+        bool known = !build_fits(dev, &builds[i], op, variant);
+        for (uint32_t j = 0; j < count && !known; j++)
+            known = tiles[j].rows == tile->rows && tiles[j].cols == tile->cols;
+        if (!known && count < capacity) tiles[count++] = *tile;
+    }
+    return count;
 }
 
 #define OP(name_, access_, arguments, x, y, z, variant_, flops_, bytes_)                           \
@@ -43,7 +66,7 @@ static const struct shader *build_find(const struct device *dev, enum op op, uin
                               .access = #access_,                                                  \
                               .push = &a,                                                          \
                               .push_bytes = sizeof a,                                              \
-                              .local = variant >> 16,                              \
+                              .local = variant >> 20,                              \
                               .groups = {(uint32_t)(x), (uint32_t)(y), (uint32_t)(z)},             \
                               .flops = (double)(flops_),                                           \
                               .bytes = (double)(bytes_)});                                         \

@@ -11,6 +11,8 @@ typedef uint32_t uint;
 #define CEIL(n, d) (((n) + (d) - 1) / (d))
 // Workgroups of 64 for n elements; each thread strides over more where the grid ends.
 #define GRID(n) (CEIL(n, 64) < 65535 ? CEIL(n, 64) : 65535)
+// ops.def's column `variant` of an operator with BUILD rows.
+#define BUILT(variant, rows, cols, local) ((variant) | (rows) << 8 | (cols) << 16 | (local) << 20)
 #define WEIGHT_BYTES(type, elements) (op_weight_bits[type] / 8 * (elements))
 
 extern const double op_weight_bits[16]; // bits a weight, by dtype
@@ -30,3 +32,11 @@ enum op {
 };
 
 extern const char *const op_names[OP_COUNT];
+
+struct tile { // a BUILD row: results of a thread, threads of a workgroup
+    uint32_t rows, cols, local;
+};
+
+// Tiles (local 0) of an operator's variant that the device can run; returns how many there are.
+uint32_t op_tiles(const struct device *dev, enum op op, uint32_t variant, struct tile *tiles,
+                  uint32_t capacity);

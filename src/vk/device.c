@@ -109,6 +109,9 @@ static void info_read(VkPhysicalDevice physical, struct device_info *info)
     info->shared_bytes = p.properties.limits.maxComputeSharedMemorySize;
     info->push_bytes = p.properties.limits.maxPushConstantsSize;
     info->allocation = p11.maxMemoryAllocationSize;
+    VkPhysicalDeviceFeatures features;
+    vkGetPhysicalDeviceFeatures(physical, &features);
+    info->int64 = features.shaderInt64;
     VkPhysicalDeviceMemoryProperties memory;
     vkGetPhysicalDeviceMemoryProperties(physical, &memory);
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
@@ -238,10 +241,12 @@ static bool handle_open(struct device *dev, bool profile)
                                      .queueFamilyIndex = family,
                                      .queueCount = 1,
                                      .pQueuePriorities = &priority};
+    VkPhysicalDeviceFeatures features = {.shaderInt64 = dev->info.int64};
     VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                .pNext = &wanted,
                                .queueCreateInfoCount = 1,
-                               .pQueueCreateInfos = &queue};
+                               .pQueueCreateInfos = &queue,
+                               .pEnabledFeatures = &features};
     if (!device_check(vkCreateDevice(dev->physical, &info, NULL, &dev->handle),
                       "opening the device"))
         return false;

@@ -18,6 +18,7 @@ struct device_info {
     uint32_t rank;    // smaller is preferred; a CPU device is always last
     char version[16]; // of the API
     uint32_t api, subgroup, invocations, shared_bytes, push_bytes;
+    bool int64;       // 64-bit integers in shaders
     uint64_t memory, allocation; // bytes of the largest device-local heap, of one allocation
 };
 
@@ -57,6 +58,7 @@ struct device {
     uint64_t bytes_used, bytes_peak;
     struct pipeline *pipelines; // made so far
     size_t pipeline_count, pipeline_capacity;
+    void *tuning;        // of ops/tune.h, freed at close
     struct profile_row *profile; // NULL unless asked for
     size_t profile_count, profile_capacity;
     uint32_t epoch; // barriers recorded so far; recordings must not be interleaved

@@ -83,5 +83,6 @@ void device_close(struct device *dev)
     if (dev->instance) vkDestroyInstance(dev->instance, NULL);
     free(dev->pipelines);
     free(dev->profile);
+    free(dev->tuning);
     *dev = (struct device){0};
 }
