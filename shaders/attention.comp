@@ -4,43 +4,37 @@
 #include "attend.glsl"
 
 // The running maximum and sum make it one pass over the cache.
-shared float score_of[KEYS], weight[KEYS];
-
 void main()
 {
-    uint row = gl_WorkGroupID.x, head = gl_WorkGroupID.y, me = gl_LocalInvocationID.x;
+    uint row = gl_WorkGroupID.x, head = gl_WorkGroupID.y;
     uint kv = head / (a.heads / a.kv_heads), stride = a.kv_heads * a.dim;
     uint query = (row * a.heads + head) * a.dim, count = a.count.v[row];
     uint begin = a.window != 0 && count > a.window ? count - a.window : 0;
-    uint base = a.first.v[row] * stride + kv * a.dim, quad = me % quads(), group = me / quads();
+    uint base = a.first.v[row] * stride + kv * a.dim;
     float top = -3.0e38, total = 0;
-    vec4 y = vec4(0);
-    for (uint chunk = begin; chunk < count; chunk += KEYS) {
-        uint keys = min(KEYS, count - chunk), used = (keys + LOCAL - 1) / LOCAL; // of the four
-        uint at[4];
-        vec4 score = vec4(0);
-        for (uint i = 0; i < used; i++) at[i] = base + min(chunk + me + i * LOCAL, count - 1) * stride;
-        for (uint d = 0; d < quads(); d++) {
-            vec4 q = four(a.q, query, d);
-            for (uint i = 0; i < used; i++) score[i] = dot4(score[i], q, four(a.k, at[i], d));
-        }
-        for (uint i = 0; i < used; i++) score_of[me + i * LOCAL] = score[i] * a.scale;
+    for (uint chunk = begin; chunk < count; chunk += ITEMS) {
+        uint keys = min(ITEMS, count - chunk), from = base + chunk * stride;
+        for (uint j = ME; j < keys; j += LOCAL)
+            score_of[j] = dot_at(a.q, query, a.k, from + j * stride) * a.scale;
         barrier();
         float larger = top;
         for (uint j = 0; j < keys; j++) larger = max(larger, score_of[j]);
-        float shrink = exp(top - larger);
-        for (uint i = 0; i < used; i++) weight[me + i * LOCAL] = exp(score_of[me + i * LOCAL] - larger);
+        for (uint j = ME; j < keys; j += LOCAL) weight[j] = exp(score_of[j] - larger);
         barrier();
+        float shrink = exp(top - larger);
         total *= shrink;
         for (uint j = 0; j < keys; j++) total += weight[j];
         top = larger;
-        y *= shrink;
-        if (group < groups())
-            for (uint j = group; j < keys; j += groups())
-                y += weight[j] * four(a.v, base + (chunk + j) * stride, quad);
+        for (uint i = ME; i < SHARES * quads(); i += LOCAL) {
+            uint share = i / quads(), quad = i % quads();
+            vec4 y = chunk == begin ? vec4(0) : part[i] * shrink;
+            for (uint j = share; j < keys; j += SHARES)
+                y += weight[j] * four(a.v, from + j * stride, quad);
+            part[i] = y;
+        }
+        barrier();
     }
-    y = groups_sum(y);
-    if (me < quads())
-        for (uint i = 0; i < 4; i++) a.o.v[query + 4 * me + i] = y[i] / total;
-    if (me == 0) a.lse.v[row * a.heads + head] = top + log(total);
+    for (uint quad = ME; quad < quads(); quad += LOCAL)
+        store4(a.o, query + 4 * quad, shares_sum(quad) / total);
+    if (ME == 0) a.lse.v[row * a.heads + head] = top + log(total);
 }

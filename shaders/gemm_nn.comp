@@ -39,5 +39,5 @@ void main()
             EACH(j, COLS) EACH(part, 4) sum[i][j] += s[part] * w[part][j];
         }
     }
-    EACH(i, ROWS) EACH(j, COLS) store(row0 + i, first + j, sum[i][j]);
+    store(row0, first);
 }

@@ -8,16 +8,16 @@
 const bool PACKED = WEIGHT >= Q8_0;
 const uint STEP = PACKED ? 16 : 4;
 
-// A thread owns the columns first, first + local, first + 2 local ...
+// A thread owns COLS neighbouring columns.
 void main()
 {
     uint lane = gl_SubgroupInvocationID % WIDTH, row0 = gl_WorkGroupID.y * ROWS;
-    uint apart = gl_WorkGroupSize.x, first = gl_WorkGroupID.x * apart * COLS;
-    if (a.shape == SHAPE_LOWER && first > row0 + ROWS - 1) return;
-    first += gl_LocalInvocationID.x;
+    uint first = gl_GlobalInvocationID.x * COLS;
+    uint group_first = gl_WorkGroupID.x * gl_WorkGroupSize.x * COLS;
+    if (a.shape == SHAPE_LOWER && group_first > row0 + ROWS - 1) return;
     uint from[LOADS], col[COLS];
     EACH(i, LOADS) from[i] = min(row0 + i * WIDTH + lane, a.rows - 1);
-    EACH(j, COLS) col[j] = min(first + j * apart, a.outs - 1);
+    EACH(j, COLS) col[j] = min(first + j, a.outs - 1);
     clear();
     for (uint k0 = 0; k0 < a.inner; k0 += STEP) {
         uvec4 quants[COLS];
@@ -44,5 +44,5 @@ void main()
             }
         }
     }
-    EACH(i, ROWS) EACH(j, COLS) store(row0 + i, first + j * apart, sum[i][j]);
+    store(row0, first);
 }

@@ -42,5 +42,5 @@ void main()
             EACH(j, COLS) sum[i][j] += s * w[part][j];
         }
     }
-    EACH(i, ROWS) EACH(j, COLS) store(row0 + i, first + j, sum[i][j]);
+    store(row0, first);
 }

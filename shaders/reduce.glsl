@@ -1,9 +1,10 @@
-// Reductions over a workgroup of LOCAL threads, always as the same tree: the result depends on
-// neither subgroup size nor timing. All threads call, all get the result.
+// Reductions over a workgroup of LOCAL threads, always in the same order: eight sums of eight, then
+// their sum. The result depends on neither subgroup size nor timing. Two levels and not six, since
+// barriers are dear on CPU devices. All threads call, all get the result.
 #define LOCAL 64
 layout(local_size_x = LOCAL) in;
 
-shared float reduce_f[LOCAL];
+shared float reduce_f[LOCAL], reduce_part[8];
 shared uint reduce_u[LOCAL];
 
 float reduce_sum(float x)
@@ -11,12 +12,14 @@ float reduce_sum(float x)
     uint i = gl_LocalInvocationID.x;
     reduce_f[i] = x;
     barrier();
-    for (uint half_ = LOCAL / 2; half_ > 0; half_ /= 2) {
-        if (i < half_) reduce_f[i] += reduce_f[i + half_];
-        barrier();
+    if (i < 8) {
+        float sum = reduce_f[8 * i];
+        for (uint j = 1; j < 8; j++) sum += reduce_f[8 * i + j];
+        reduce_part[i] = sum;
     }
-    float sum = reduce_f[0];
     barrier();
+    float sum = reduce_part[0];
+    for (uint j = 1; j < 8; j++) sum += reduce_part[j];
     return sum;
 }
 
@@ -25,11 +28,13 @@ float reduce_max(float x)
     uint i = gl_LocalInvocationID.x;
     reduce_f[i] = x;
     barrier();
-    for (uint half_ = LOCAL / 2; half_ > 0; half_ /= 2) {
-        if (i < half_) reduce_f[i] = max(reduce_f[i], reduce_f[i + half_]);
-        barrier();
+    if (i < 8) {
+        float most = reduce_f[8 * i];
+        for (uint j = 1; j < 8; j++) most = max(most, reduce_f[8 * i + j]);
+        reduce_part[i] = most;
     }
-    float largest = reduce_f[0];
     barrier();
-    return largest;
+    float most = reduce_part[0];
+    for (uint j = 1; j < 8; j++) most = max(most, reduce_part[j]);
+    return most;
 }

@@ -2,16 +2,18 @@
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
 #include "reduce.glsl"
+#include "wide.glsl"
 
 void main()
 {
     uint base = gl_WorkGroupID.x * a.cols;
-    float sum = 0;
-    for (uint i = gl_LocalInvocationID.x; i < a.cols; i += LOCAL) {
-        float x = a.x.v[base + i];
+    vec4 sum = vec4(0);
+    for (uint i = 4 * gl_LocalInvocationID.x; i < a.cols; i += 4 * LOCAL) {
+        vec4 x = load4(a.x, base + i);
         sum += x * x;
     }
-    float scale = 1 / sqrt(reduce_sum(sum) / float(int(a.cols)) + a.eps);
-    for (uint i = gl_LocalInvocationID.x; i < a.cols; i += LOCAL)
-        a.y.v[base + i] = a.x.v[base + i] * scale * a.w.v[i];
+    float squares = reduce_sum(sum.x + sum.y + sum.z + sum.w);
+    float scale = 1 / sqrt(squares / float(int(a.cols)) + a.eps);
+    for (uint i = 4 * gl_LocalInvocationID.x; i < a.cols; i += 4 * LOCAL)
+        store4(a.y, base + i, load4(a.x, base + i) * scale * load4(a.w, i));
 }

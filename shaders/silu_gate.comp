@@ -2,11 +2,12 @@
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
 layout(local_size_x = 64) in;
+#include "wide.glsl"
 
 void main()
 {
-    for (uint i = FIRST; i < a.n; i += STRIDE) {
-        float g = a.g.v[i];
-        a.y.v[i] = g / (1 + exp(-g)) * a.u.v[i];
+    for (uint i = 4 * FIRST; i < a.n; i += 4 * STRIDE) {
+        vec4 g = load4(a.g, i);
+        store4(a.y, i, g / (1 + exp(-g)) * load4(a.u, i));
     }
 }

@@ -2,13 +2,14 @@
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
 layout(local_size_x = 64) in;
+#include "wide.glsl"
 
 void main()
 {
-    for (uint i = FIRST; i < a.n; i += STRIDE) {
-        float g = a.g.v[i], u = a.u.v[i], dy = a.dy.v[i];
-        float s = 1 / (1 + exp(-g));
-        a.du.v[i] = dy * g * s;
-        a.dg.v[i] = dy * u * s * (1 + g * (1 - s));
+    for (uint i = 4 * FIRST; i < a.n; i += 4 * STRIDE) {
+        vec4 g = load4(a.g, i), u = load4(a.u, i), dy = load4(a.dy, i);
+        vec4 s = 1 / (1 + exp(-g));
+        store4(a.du, i, dy * g * s);
+        store4(a.dg, i, dy * u * s * (1 + g * (1 - s)));
     }
 }

@@ -13,9 +13,6 @@ layout(local_size_x_id = 0) in;
 const bool UNALIGNED = (VARIANT & 16) != 0;
 const uint WIDTH = TILE_WIDTH, ROWS = TILE_ROWS, COLS = TILE_COLS;
 const uint LOADS = (ROWS + WIDTH - 1) / WIDTH;
-#if TILE_WIDTH == 8
-#define WIDE
-#endif
 #include "weights.glsl"
 
 #define EACH(i, n) [[unroll]] for (uint i = 0; i < n; i++)

@@ -5,24 +5,9 @@ const uint WEIGHT = VARIANT & 15;
 const uint F32 = 0, F16 = 1, BF16 = 2, Q8_0 = 3, Q4_0 = 4, Q4_1 = 5, Q5_0 = 6, Q5_1 = 7, Q4_K = 8,
            Q5_K = 9, Q6_K = 10;
 
-// 16 and 8 bytes at a time. A CPU driver loads every lane's words one by one, 64 bits as fast as
-// 32; TILE_WIDTH 8 is for devices that have 64-bit integers.
+#include "wide.glsl"
+
 #ifdef WIDE
-#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer long2buf { u64vec2 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) buffer longbuf { uint64_t v[]; };
-
-vec4 load4(fbuf x, uint at)
-{
-    u64vec2 u = long2buf(uvec2(x)).v[at >> 2];
-    return uintBitsToFloat(uvec4(unpackUint2x32(u.x), unpackUint2x32(u.y)));
-}
-
-uvec2 load2(ubuf x, uint word)
-{
-    return unpackUint2x32(longbuf(uvec2(x)).v[word >> 1]);
-}
-
 // The 64 bits that start `bits` < 64 up in (low, high).
 uint64_t funnel(uint64_t low, uint64_t high, uint bits)
 {
@@ -46,16 +31,6 @@ uvec4 words16(uint offset)
                  unpackUint2x32(funnel(middle, w.v[i + 2], bits)));
 }
 #else
-vec4 load4(fbuf x, uint at)
-{
-    return vbuf(uvec2(x)).v[at >> 2];
-}
-
-uvec2 load2(ubuf x, uint word)
-{
-    return uvec2(x.v[word], x.v[word + 1]);
-}
-
 uvec2 words8(uint offset)
 {
     uint i = offset >> 2, bits = 8 * (offset & 2);

@@ -182,5 +182,5 @@ uint32_t *rig_random_ids(struct rig *rig, uint64_t count, uint32_t below)
 
 double rig_depth(uint64_t n)
 {
-    return (double)n / 64 + 16;
+    return (double)n / 64 + 20;
 }

@@ -114,7 +114,8 @@ static void forward(struct rig *rig, const struct tables *t, struct addresses *a
                                 .q = at->q, .k = at->k, .v = at->v, .first = at->first,
                                 .count = at->count, .o = at->o, .lse = at->lse, .rows = a->rows,
                                 .heads = a->heads, .kv_heads = a->kv_heads, .dim = a->dim,
-                                .window = a->window, .scale = (float)a->scale});
+                                .window = a->window, .scale = (float)a->scale,
+                                .local = a->rows % 2 ? 64 : 16});
 }
 
 static void test_attention(void **state)
@@ -154,7 +155,8 @@ static void backward(struct rig *rig, const struct tables *t, struct addresses *
                                        .dy = at->dy, .dq = at->dq, .dot = at->dot,
                                        .rows = a->rows, .heads = a->heads,
                                        .kv_heads = a->kv_heads, .dim = a->dim,
-                                       .window = a->window, .scale = (float)a->scale});
+                                       .window = a->window, .scale = (float)a->scale,
+                                .local = a->rows % 2 ? 64 : 16});
     at->slot = rig_in(rig, t->slot, a->rows);
     at->last = rig_in(rig, t->last, a->rows);
     at->dk = rig_out(rig, (uint64_t)a->rows * a->kv_heads * a->dim);
@@ -165,7 +167,8 @@ static void backward(struct rig *rig, const struct tables *t, struct addresses *
                                         .dy = at->dy, .dk = at->dk, .dv = at->dv,
                                         .rows = a->rows, .heads = a->heads,
                                         .kv_heads = a->kv_heads, .dim = a->dim,
-                                        .window = a->window, .scale = (float)a->scale});
+                                        .window = a->window, .scale = (float)a->scale,
+                                .local = a->rows % 2 ? 64 : 16});
 }
 
 struct slope {

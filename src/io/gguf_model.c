@@ -134,9 +134,13 @@ static bool heads_check(const struct gguf *gguf, const struct config *config, ui
         return fail(STATUS_BAD_DATA,
                     "%s: %u attention heads share %u key-value heads, wanted a multiple",
                     gguf->path, config->heads, config->kv_heads);
-    if (config->head_dim == 0 || config->head_dim % 2 || config->head_dim > 1u << 16)
-        return fail(STATUS_BAD_DATA, "%s: attention heads of size %u, wanted an even number",
+    if (config->head_dim == 0 || config->head_dim % 4 || config->head_dim > 256)
+        return fail(STATUS_BAD_DATA,
+                    "%s: attention heads of size %u, wanted a multiple of 4, at most 256",
                     gguf->path, config->head_dim);
+    if (config->dim % 4 || config->ffn % 4)
+        return fail(STATUS_BAD_DATA, "%s: a hidden size of %u and %u FFN units, wanted multiples "
+                                     "of 4", gguf->path, config->dim, config->ffn);
     if (value_length != config->head_dim)
         return fail(STATUS_BAD_DATA, "%s: values of size %u for keys of size %u, wanted the same",
                     gguf->path, value_length, config->head_dim);

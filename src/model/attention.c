@@ -7,6 +7,12 @@ static float scale(const struct config *c)
     return 1 / sqrtf((float)c->head_dim);
 }
 
+// Threads a workgroup, which the results do not depend on: a CPU device runs idle ones, too.
+static uint32_t threads(const struct cmd *cmd, const struct batch *batch)
+{
+    return cmd->dev->info.rank < 4 ? 64 : batch->work > 32.0 * batch->rows ? 32 : 16;
+}
+
 // Head `head` of a [.., heads * dim] matrix, for the rows of a text that start at row `row`.
 static struct matrix head_of(fbuf data, const struct config *c, const struct text *t, uint32_t row,
                              uint32_t heads, uint32_t head)
@@ -92,7 +98,7 @@ void attention_forward(struct cmd *cmd, const struct model *model, const struct 
                           .lse = act->lse->address, .rows = batch->rows, .heads = c->heads,
                           .kv_heads = c->kv_heads, .dim = c->head_dim,
                           .window = c->sliding_window, .scale = scale(c),
-                          .work = (float)(4 * batch->work * c->heads * c->head_dim)});
+                          .local = threads(cmd, batch), .work = (float)(4 * batch->work * c->heads * c->head_dim)});
 }
 
 void attention_backward(struct cmd *cmd, const struct model *model, const struct batch *batch,
@@ -111,7 +117,8 @@ void attention_backward(struct cmd *cmd, const struct model *model, const struct
                                  .dy = g->queries->address, .dq = g->turned_q->address,
                                  .dot = g->dot->address, .rows = batch->rows, .heads = c->heads,
                                  .kv_heads = c->kv_heads, .dim = c->head_dim,
-                                 .window = c->sliding_window, .scale = scale(c), .work = work});
+                                 .window = c->sliding_window, .scale = scale(c),
+                                  .local = threads(cmd, batch), .work = work});
     op_attention_back_kv(cmd, (struct attention_back_kv_args){
                                   .q = act->q->address, .k = k, .v = v,
                                   .slot = batch->slot->address, .last = batch->last->address,
@@ -119,5 +126,6 @@ void attention_backward(struct cmd *cmd, const struct model *model, const struct
                                   .dy = g->queries->address, .dk = g->turned_k->address,
                                   .dv = g->v->address, .rows = batch->rows, .heads = c->heads,
                                   .kv_heads = c->kv_heads, .dim = c->head_dim,
-                                  .window = c->sliding_window, .scale = scale(c), .work = work});
+                                  .window = c->sliding_window, .scale = scale(c),
+                                  .local = threads(cmd, batch), .work = work});
 }

@@ -95,24 +95,21 @@ static void ffn_back(struct cmd *cmd, const struct model *model, const struct ac
     norm_back(cmd, model, act->mid->address, l->ffn_norm, grads->dim->address, stream, rows);
 }
 
-static void turn_back(struct cmd *cmd, const struct model *model, const struct batch *batch,
-                      fbuf x, fbuf y, uint32_t heads)
-{
-    op_rope(cmd, (struct rope_args){.x = x, .table = model->rope->address,
-                                    .pos = batch->pos->address, .slot = model->iota->address,
-                                    .y = y, .rows = batch->rows, .heads = heads,
-                                    .dim = model->config.head_dim,
-                                    .interleaved = model->config.rope_interleaved, .sign = -1});
-}
-
 static void attend_back(struct cmd *cmd, const struct model *model, const struct batch *batch,
                         const struct acts *acts, const struct act *act, fbuf k, fbuf v,
                         const struct grads *grads)
 {
     const struct config *c = &model->config;
+    fbuf turned_k = grads->turned_k->address;
     attention_backward(cmd, model, batch, acts, act, k, v, grads);
-    turn_back(cmd, model, batch, grads->turned_q->address, grads->queries->address, c->heads);
-    turn_back(cmd, model, batch, grads->turned_k->address, grads->k->address, c->kv_heads);
+    op_rope(cmd, (struct rope_args){.q = grads->turned_q->address, .k = turned_k, .v = turned_k,
+                                    .table = model->rope->address, .pos = batch->pos->address,
+                                    .slot = model->iota->address,
+                                    .q_out = grads->queries->address,
+                                    .k_out = grads->k->address, .v_out = grads->k->address,
+                                    .rows = batch->rows, .heads = c->heads,
+                                    .kv_heads = c->kv_heads, .dim = c->head_dim,
+                                    .interleaved = c->rope_interleaved, .sign = -1});
 }
 
 void backward_layers(struct cmd *cmd, const struct model *model, const struct batch *batch,

@@ -99,16 +99,6 @@ static void project(struct cmd *cmd, const struct model *model, fbuf x, struct w
                                               .count = rows, .cols = w.rows});
 }
 
-static void turn(struct cmd *cmd, const struct model *model, const struct batch *batch, fbuf x,
-                 fbuf slot, fbuf y, uint32_t heads)
-{
-    op_rope(cmd, (struct rope_args){.x = x, .table = model->rope->address,
-                                    .pos = batch->pos->address, .slot = slot, .y = y,
-                                    .rows = batch->rows, .heads = heads,
-                                    .dim = model->config.head_dim,
-                                    .interleaved = model->config.rope_interleaved, .sign = 1});
-}
-
 // mid = stream + attention(norm(stream))
 static void attend(struct cmd *cmd, const struct model *model, const struct batch *batch,
                    const struct cache *cache, const struct acts *acts, uint32_t layer)
@@ -123,12 +113,13 @@ static void attend(struct cmd *cmd, const struct model *model, const struct batc
     project(cmd, model, normed, l->q, l->q_bias, act->q->address, rows);
     project(cmd, model, normed, l->k, l->k_bias, acts->k->address, rows);
     project(cmd, model, normed, l->v, l->v_bias, acts->v->address, rows);
-    turn(cmd, model, batch, act->q->address, model->iota->address, act->q->address, c->heads);
-    turn(cmd, model, batch, acts->k->address, batch->slot->address, k, c->kv_heads);
-    op_scatter_rows(cmd, (struct scatter_rows_args){.x = acts->v->address,
-                                                    .slot = batch->slot->address, .y = v,
-                                                    .rows = rows,
-                                                    .cols = c->kv_heads * c->head_dim});
+    op_rope(cmd, (struct rope_args){.q = act->q->address, .k = acts->k->address,
+                                    .v = acts->v->address, .table = model->rope->address,
+                                    .pos = batch->pos->address, .slot = batch->slot->address,
+                                    .q_out = act->q->address, .k_out = k, .v_out = v,
+                                    .rows = rows, .heads = c->heads, .kv_heads = c->kv_heads,
+                                    .v_heads = c->kv_heads, .dim = c->head_dim,
+                                    .interleaved = c->rope_interleaved, .sign = 1});
     attention_forward(cmd, model, batch, acts, act, k, v);
     gemm_forward(cmd, act->o->address, l->attn_output, stream, act->mid->address, rows);
 }

@@ -16,10 +16,18 @@ struct weight weight_of(fbuf data, uint32_t rows, uint32_t cols)
     return (struct weight){.data = data, .dtype = 0, .rows = rows, .cols = cols};
 }
 
-static uint32_t unaligned(struct matrix x, struct matrix w)
+// All matrices of one product start on 16 bytes, and so do their rows.
+static uint32_t unaligned(struct matrix x, struct matrix w, struct matrix y)
 {
-    bool odd = ((x.data | w.data) & 15) || ((x.stride | w.stride | x.cols | w.cols) & 3);
-    return odd ? UNALIGNED : 0;
+    uint64_t all = x.data | w.data | y.data;
+    uint32_t sizes = x.stride | w.stride | y.stride | x.cols | w.cols | y.cols;
+    return (all & 15) || (sizes & 3) ? UNALIGNED : 0;
+}
+
+// A packed w is always aligned.
+static struct matrix matrix_as(struct weight w)
+{
+    return w.dtype == 0 ? matrix_of(w.data, w.rows, w.cols) : matrix_of(0, 0, 0);
 }
 
 // The fields that all products share: y [rows, outs] from sums of `inner` terms.
@@ -32,8 +40,8 @@ static uint32_t unaligned(struct matrix x, struct matrix w)
 
 void gemm_forward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint32_t rows)
 {
-    struct matrix shape = {.data = w.data, .stride = w.cols, .cols = w.cols};
-    uint32_t odd = w.dtype == 0 ? unaligned(matrix_of(x, rows, w.cols), shape) : 0;
+    uint32_t odd = unaligned(matrix_of(x, rows, w.cols), matrix_as(w),
+                             matrix_of(y | r, rows, w.rows));
     PRODUCT(gemm_nt, x, w.data, r ? r : x, y, rows, w.rows, w.cols, w.cols, w.cols, w.rows,
             w.dtype | odd);
     a.beta = r ? 1 : 0;
@@ -69,10 +77,9 @@ static void nn_part(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, ui
 void gemm_backward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint32_t rows,
                    fbuf parts)
 {
-    struct matrix shape = {.data = w.data, .stride = w.cols, .cols = w.cols};
-    // A packed w is always aligned; x is not where w's rows (a vocabulary) are no multiple of 4.
-    if (w.dtype != 0) shape = matrix_of(0, 0, 0);
-    uint32_t odd = unaligned(matrix_of(x, rows, w.rows), shape), count = part_count(w);
+    uint32_t odd = unaligned(matrix_of(x, rows, w.rows), matrix_as(w),
+                             matrix_of(y | r, rows, w.cols));
+    uint32_t count = part_count(w);
     if (count == 1) {
         nn_part(cmd, x, w, r, y, rows, 0, w.rows, w.rows, odd);
     } else if (rows <= FEW) {
@@ -91,7 +98,7 @@ static void nt(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix 
                float beta, uint32_t shape)
 {
     PRODUCT(gemm_nt, x.data, w.data, y.data, y.data, x.rows, w.rows, x.cols, x.stride, w.stride,
-            y.stride, unaligned(x, w));
+            y.stride, unaligned(x, w, y));
     a.alpha = alpha, a.beta = beta, a.shape = shape;
     op_gemm_nt(cmd, a);
 }
@@ -100,7 +107,7 @@ static void nn(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix 
                float beta, uint32_t shape)
 {
     PRODUCT(gemm_nn, x.data, w.data, y.data, y.data, x.rows, w.cols, x.cols, x.stride, w.stride,
-            y.stride, unaligned(x, w));
+            y.stride, unaligned(x, w, y));
     a.alpha = alpha, a.beta = beta, a.shape = shape, a.span = x.cols;
     op_gemm_nn(cmd, a);
 }
@@ -109,7 +116,7 @@ void gemm_tn(struct cmd *cmd, struct matrix x, struct matrix w, struct matrix y,
              float beta, uint32_t shape)
 {
     PRODUCT(gemm_tn, x.data, w.data, y.data, y.data, x.cols, w.cols, x.rows, x.stride, w.stride,
-            y.stride, unaligned(x, w));
+            y.stride, unaligned(x, w, y));
     a.alpha = alpha, a.beta = beta, a.shape = shape;
     op_gemm_tn(cmd, a);
 }
