@@ -4,6 +4,30 @@
 #include "tile.glsl"
 #include "store.glsl"
 
+#if TILE_WIDTH == 1
+#define STAGE_X_DOWN 1
+#define STAGE_W_DOWN 0
+
+vec4 stage_x(uint i, uint k0)
+{
+    uint k = k0 + i % 4 * 4, row = min(gl_WorkGroupID.y * 64 + i / 4, a.rows - 1);
+    return k < a.inner ? left4(row, k) : vec4(0);
+}
+
+vec4 stage_w(uint i, uint k0)
+{
+    uint k = k0 + i / 16, col = min(gl_WorkGroupID.x * 64 + i % 16 * 4, (a.outs - 1) & ~3u);
+    return k < a.inner ? right4(k, col, a.outs) : vec4(0);
+}
+#include "shared_tile.glsl"
+
+void main()
+{
+    uint begin = gl_WorkGroupID.z * a.span, end = min(begin + a.span, a.inner);
+    if (a.shape == SHAPE_LEFT) end = min(end, gl_WorkGroupID.y * 64 + 64);
+    shared_product(begin, end);
+}
+#else
 // w[k, col .. col + COLS) as floats; nothing is read past the last row.
 void right(uint k, uint col, out float w[COLS])
 {
@@ -41,3 +65,4 @@ void main()
     }
     store(row0, first);
 }
+#endif

@@ -4,6 +4,29 @@
 #include "tile.glsl"
 #include "store.glsl"
 
+#if TILE_WIDTH == 1
+#define STAGE_X_DOWN 1
+#define STAGE_W_DOWN 1
+
+vec4 stage_x(uint i, uint k0)
+{
+    uint k = k0 + i % 4 * 4, row = min(gl_WorkGroupID.y * 64 + i / 4, a.rows - 1);
+    return k < a.inner ? left4(row, k) : vec4(0);
+}
+
+vec4 stage_w(uint i, uint k0)
+{
+    uint k = k0 + i % 4 * 4, col = min(gl_WorkGroupID.x * 64 + i / 4, a.outs - 1);
+    return k < a.inner ? right4(col, k, a.inner) : vec4(0);
+}
+#include "shared_tile.glsl"
+
+void main()
+{
+    if (a.shape == SHAPE_LOWER && gl_WorkGroupID.x > gl_WorkGroupID.y) return;
+    shared_product(0, a.inner);
+}
+#else
 // A step loads 16 packed weights of a row at once, or four others.
 const bool PACKED = WEIGHT >= Q8_0;
 const uint STEP = PACKED ? 16 : 4;
@@ -46,3 +69,4 @@ void main()
     }
     store(row0, first);
 }
+#endif

@@ -4,15 +4,38 @@
 #include "tile.glsl"
 #include "store.glsl"
 
-// x is read down its columns: of DEPTH rows of the inner index, lane i holds row i / QUADS, columns
-// row0 + 4 * (i % QUADS) to + 3. DEPTH divides 4.
-const uint QUADS = ROWS / 4, DEPTH = WIDTH / QUADS;
-
 vec4 x4(uint k, uint col)
 {
     uint at = k * a.ldx + col;
     return UNALIGNED ? edge4(a.x, at, col, a.rows) : load4(a.x, at);
 }
+
+#if TILE_WIDTH == 1
+#define STAGE_X_DOWN 0
+#define STAGE_W_DOWN 0
+
+vec4 stage_x(uint i, uint k0)
+{
+    uint k = k0 + i / 16, col = min(gl_WorkGroupID.y * 64 + i % 16 * 4, (a.rows - 1) & ~3u);
+    return k < a.inner ? x4(k, col) : vec4(0);
+}
+
+vec4 stage_w(uint i, uint k0)
+{
+    uint k = k0 + i / 16, col = min(gl_WorkGroupID.x * 64 + i % 16 * 4, (a.outs - 1) & ~3u);
+    return k < a.inner ? right4(k, col, a.outs) : vec4(0);
+}
+#include "shared_tile.glsl"
+
+void main()
+{
+    if (a.shape == SHAPE_LOWER && gl_WorkGroupID.x > gl_WorkGroupID.y) return;
+    shared_product(a.shape == SHAPE_LEFT ? gl_WorkGroupID.y * 64 : 0, a.inner);
+}
+#else
+// x is read down its columns: of DEPTH rows of the inner index, lane i holds row i / QUADS, columns
+// row0 + 4 * (i % QUADS) to + 3. DEPTH divides 4.
+const uint QUADS = ROWS / 4, DEPTH = WIDTH / QUADS;
 
 // A thread owns COLS neighbouring columns.
 void main()
@@ -44,3 +67,4 @@ void main()
     }
     store(row0, first);
 }
+#endif

@@ -11,7 +11,9 @@ layout(local_size_x_id = 0) in;
 
 // VARIANT: dtype, plus 16 if rows are not 16-byte aligned
 const bool UNALIGNED = (VARIANT & 16) != 0;
-const uint WIDTH = TILE_WIDTH, ROWS = TILE_ROWS, COLS = TILE_COLS;
+// Width 1 is the tile of shared_tile.glsl.
+const bool SHARED = TILE_WIDTH == 1;
+const uint WIDTH = TILE_WIDTH, ROWS = SHARED ? 4 : TILE_ROWS, COLS = SHARED ? 4 : TILE_COLS;
 const uint LOADS = (ROWS + WIDTH - 1) / WIDTH;
 #include "weights.glsl"
 

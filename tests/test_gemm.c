@@ -189,7 +189,8 @@ static void weight_case(struct rig *rig, enum dtype dtype, uint32_t outs, uint32
 }
 
 // {0, 0}: what the device likes.
-static const uint32_t tiles[][2] = {{0, 0}, {32, 4}, {16, 8}, {16, 4}, {8, 8}, {8, 4}, {4, 4}};
+static const uint32_t tiles[][2] = {{0, 0},  {64, 4}, {32, 4}, {24, 4},
+                                   {16, 8}, {16, 4}, {8, 8},  {8, 4}, {4, 4}};
 
 static void test_weights(void **state)
 {
@@ -221,7 +222,8 @@ static void test_tiles(void **state)
                 weight_case(rig, types[d], 68, 96, 1, backward, false);
                 weight_case(rig, types[d], 68, 96, 35, backward, true);
             }
-        for (size_t i = 0; i < COUNT(shapes); i++) gemm_case(rig, &shapes[i], TN);
+        for (size_t i = 0; i < COUNT(shapes); i++)
+            for (int kind = NT; kind <= TN_LEFT; kind++) gemm_case(rig, &shapes[i], (enum kind)kind);
         assert_true(tune_only(rig->dev, 0, 0));
     }
 }

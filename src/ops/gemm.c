@@ -36,7 +36,7 @@ static struct matrix matrix_as(struct weight w)
     struct op_##_args a = {.x = (x_), .w = (w_), .r = (r_), .y = (y_), .rows = (rows_),            \
                            .outs = (outs_), .inner = (inner_), .ldx = (ldx_), .ldw = (ldw_),       \
                            .ldy = (ldy_), .variant = (variant_), .tile = tile.rows,                \
-                           .cols = tile.cols, .local = tile.local, .alpha = 1}
+                           .cols = tile.cols, .local = tile.local, .wide = tile.wide, .alpha = 1}
 
 void gemm_forward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint32_t rows)
 {

@@ -33,10 +33,10 @@ enum op {
 
 extern const char *const op_names[OP_COUNT];
 
-struct tile { // a BUILD row: results of a thread, threads of a workgroup
-    uint32_t rows, cols, local;
+struct tile { // a BUILD row: results of a thread; threads and columns of a workgroup
+    uint32_t rows, cols, local, wide;
 };
 
-// Tiles (local 0) of an operator's variant that the device can run; returns how many there are.
+// Tiles (local and wide 0) of an operator's variant that the device can run; returns how many there are.
 uint32_t op_tiles(const struct device *dev, enum op op, uint32_t variant, struct tile *tiles,
                   uint32_t capacity);

@@ -34,20 +34,29 @@ static double guess(const struct device *dev, struct tile tile)
     bool wide = dev->info.int64 && dev->info.subgroup >= 8;
     double cost = 1 + 0.05 * tile.rows;
     if (tile.cols != 4 || (tile.rows > 16 && !(wide && dev->info.rank >= 4))) cost *= 2;
+    if (tile.rows > 32) cost *= 10;
     return cost;
 }
 
-// Threads a workgroup: few on a CPU device, where a workgroup is the unit handed to a core and the
-// caches like few columns at a time; waves on a GPU. The first is the guess.
-static uint32_t local_sizes(const struct device *dev, uint32_t sizes[LOCALS_MAX])
+// The rows of shared_tile.glsl, which is 64 columns wide and made for GPUs.
+enum { SHARED_ROWS = 64, SHARED_LOCAL = 256 };
+
+// The workgroups to try for a tile: few threads on a CPU device, where a workgroup is the unit handed
+// to a core and the caches like few columns at a time; waves on a GPU. The first is the guess.
+static uint32_t workgroups(const struct device *dev, struct tile tile, struct tile made[LOCALS_MAX])
 {
-    const uint32_t gpu[LOCALS_MAX] = {64, 32, 128};
-    if (dev->info.rank >= 4) {
-        sizes[0] = 8;
-        return 1;
+    const uint32_t cpu[] = {8}, gpu[LOCALS_MAX] = {64, 32, 128};
+    bool is_cpu = dev->info.rank >= 4;
+    uint32_t count = is_cpu ? 1 : LOCALS_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        made[i] = tile;
+        made[i].local = is_cpu ? cpu[i] : gpu[i];
+        made[i].wide = made[i].local * tile.cols;
     }
-    memcpy(sizes, gpu, sizeof gpu);
-    return LOCALS_MAX;
+    if (tile.rows != SHARED_ROWS) return count;
+    made[0].local = SHARED_LOCAL;
+    made[0].wide = 64;
+    return 1;
 }
 
 static bool allowed(const struct tuning *tuning, struct tile tile)
@@ -81,10 +90,9 @@ struct tile tune_tile(struct device *dev, enum op op, uint32_t variant, uint32_t
         double cost = CEIL(rows, tiles[i].rows) * guess(dev, tiles[i]);
         if (!allowed(tuning, tiles[i])) cost += 1e9;
         if (best.rows && cost >= least) continue;
-        best = tiles[i];
-        uint32_t sizes[LOCALS_MAX];
-        local_sizes(dev, sizes);
-        best.local = sizes[0];
+        struct tile made[LOCALS_MAX];
+        workgroups(dev, tiles[i], made);
+        best = made[0];
         least = cost;
     }
     return best;
@@ -101,19 +109,20 @@ static void record(struct cmd *cmd, const struct entry *e, fbuf x, fbuf y)
                             .x = x, .w = x, .r = x, .y = y, .rows = rows, .outs = OUTS,
                             .inner = INNER, .ldx = INNER, .ldw = INNER, .ldy = OUTS, .alpha = 1,
                             .variant = e->variant, .tile = rows, .cols = e->tile.cols,
-                            .local = e->tile.local});
+                            .local = e->tile.local, .wide = e->tile.wide});
     else if (e->op == OP_gemm_nn)
         op_gemm_nn(cmd, (struct gemm_nn_args){
                             .x = x, .w = x, .r = x, .y = y, .rows = rows, .outs = OUTS,
                             .inner = INNER, .ldx = INNER, .ldw = OUTS, .ldy = OUTS, .alpha = 1,
                             .variant = e->variant, .tile = rows, .cols = e->tile.cols,
-                            .local = e->tile.local, .span = INNER});
+                            .local = e->tile.local, .wide = e->tile.wide,
+                            .span = INNER});
     else
         op_gemm_tn(cmd, (struct gemm_tn_args){
                             .x = x, .w = x, .r = x, .y = y, .rows = rows, .outs = OUTS,
                             .inner = INNER, .ldx = rows, .ldw = OUTS, .ldy = OUTS, .alpha = 1,
                             .variant = e->variant, .tile = rows, .cols = e->tile.cols,
-                            .local = e->tile.local});
+                            .local = e->tile.local, .wide = e->tile.wide});
 }
 
 // The least time of some runs; the first, which compiles, says how often each run repeats it.
@@ -146,9 +155,11 @@ static bool timed(const struct tuning *tuning, enum op op, uint32_t variant)
 static bool time_tile(struct device *dev, struct entry e, fbuf x, fbuf y)
 {
     struct tuning *tuning = dev->tuning;
-    uint32_t sizes[LOCALS_MAX], count = local_sizes(dev, sizes);
+    struct tile made[LOCALS_MAX];
+    uint32_t count = workgroups(dev, e.tile, made);
+    if (e.tile.rows == SHARED_ROWS && dev->info.rank >= 4) return true; // ten times slower there
     for (uint32_t i = 0; i < count && tuning->count < ENTRIES_MAX; i++) {
-        e.tile.local = sizes[i];
+        e.tile = made[i];
         if (!time_entry(dev, &e, x, y)) return false;
         log_detail("%s %u, tile %u x %u, %u threads: %.1f GFLOP/s", op_names[e.op], e.variant,
                    e.tile.rows, e.tile.cols, e.tile.local,
@@ -189,16 +200,22 @@ static double number(const cJSON *row, int index, double most)
                ? item->valuedouble : -1;
 }
 
-static bool can_run(const struct device *dev, const struct entry *e)
+// Sets e->tile.wide, too.
+static bool can_run(const struct device *dev, struct entry *e)
 {
-    struct tile tiles[TILES_MAX];
-    uint32_t sizes[LOCALS_MAX], size_count = local_sizes(dev, sizes), found = 0;
+    struct tile tiles[TILES_MAX], made[LOCALS_MAX];
     uint32_t count = op_tiles(dev, e->op, e->variant, tiles, TILES_MAX);
-    for (uint32_t i = 0; i < count; i++)
-        if (tiles[i].rows == e->tile.rows && tiles[i].cols == e->tile.cols) found |= 1;
-    for (uint32_t i = 0; i < size_count; i++)
-        if (sizes[i] == e->tile.local) found |= 2;
-    return found == 3;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t sizes = workgroups(dev, tiles[i], made);
+        for (uint32_t j = 0; j < sizes; j++) {
+            if (made[j].rows != e->tile.rows || made[j].cols != e->tile.cols ||
+                made[j].local != e->tile.local)
+                continue;
+            e->tile = made[j];
+            return true;
+        }
+    }
+    return false;
 }
 
 // Rows [op, variant, rows, cols, local, seconds]; what is damaged or unknown is left out.
@@ -219,7 +236,7 @@ static void load(struct device *dev, const char *path)
         for (int i = 0; i < 5; i++) good = (v[i] = number(row, i + 1, 1024)) >= 0 && good;
         if (!good) continue;
         e.variant = (uint32_t)v[0];
-        e.tile = (struct tile){(uint32_t)v[1], (uint32_t)v[2], (uint32_t)v[3]};
+        e.tile = (struct tile){(uint32_t)v[1], (uint32_t)v[2], (uint32_t)v[3], 0};
         e.seconds = v[4];
         if (can_run(dev, &e)) tuning->entries[tuning->count++] = e;
     }
@@ -254,7 +271,7 @@ static bool time_all(struct device *dev, uint32_t dtypes)
     struct buffer *x = NULL, *y = NULL;
     // 32 rows of x or all of w in f32; zeros, so that no value is slow or not finite.
     bool ok = buffer_new(dev, 4ull * OUTS * INNER, "a trial", &x) &&
-              buffer_new(dev, 4ull * OUTS * 64, "a trial", &y);
+              buffer_new(dev, 4ull * OUTS * SHARED_ROWS, "a trial", &y);
     if (ok) {
         struct cmd cmd;
         cmd_start(&cmd, dev, false);
