@@ -190,7 +190,7 @@ static void weight_case(struct rig *rig, enum dtype dtype, uint32_t outs, uint32
 
 // {0, 0}: what the device likes.
 static const uint32_t tiles[][2] = {{0, 0},  {64, 4}, {32, 4}, {24, 4},
-                                   {16, 8}, {16, 4}, {8, 8},  {8, 4}, {4, 4}};
+                                   {16, 8}, {16, 4}, {8, 8},  {8, 4}, {4, 4}, {1, 8}};
 
 static void test_weights(void **state)
 {

@@ -8,32 +8,25 @@
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/opened.h"
-#include "model/forward.h"
+#include "model/pass.h"
 
 // The k largest logits behind the last token.
 static bool top_logits(const struct model *model, const struct token_list *prompt, uint32_t k,
                        uint32_t *ids, float *values)
 {
     struct sequence sequence = {.tokens = prompt->ids, .end = (uint32_t)prompt->count};
-    struct batch batch = {0};
-    struct cache cache = {0};
-    struct acts acts = {0};
-    struct head head = {0};
+    struct pass pass = {0};
     struct buffer *id = NULL, *value = NULL;
     struct cmd cmd = {0};
-    uint32_t last = sequence.end - 1, layers = model->config.layers;
-    bool ok = batch_new(&batch, model, &sequence, 1) &&
-              cache_new(&cache, model, 0, layers, sequence.end, true) &&
-              acts_new(&acts, model, 0, layers, &batch, false) &&
-              head_new(&head, model, &last, 1) &&
+    uint32_t last = sequence.end - 1;
+    bool ok = pass_new(&pass, model, &sequence, 1, model->config.layers, false) &&
+              pass_head(&pass, model, &last, 1) &&
               buffer_new(model->dev, k * sizeof *ids, "candidates", &id) &&
               buffer_new(model->dev, k * sizeof *values, "candidates", &value);
     if (ok) {
         cmd_start(&cmd, model->dev, false);
-        forward_embed(&cmd, model, &batch, &acts);
-        forward_layers(&cmd, model, &batch, &cache, &acts, 0, layers);
-        forward_head(&cmd, model, &head, acts.stream[0]->address);
-        op_top_k(&cmd, (struct top_k_args){.x = head.logits->address, .ids = id->address,
+        pass_logits(&cmd, model, &pass);
+        op_top_k(&cmd, (struct top_k_args){.x = pass.head.logits->address, .ids = id->address,
                                            .values = value->address, .rows = 1,
                                            .cols = model->config.vocab, .k = k});
         ok = cmd_run_once(&cmd) && buffer_read(model->dev, id, 0, ids, k * sizeof *ids) &&
@@ -44,10 +37,7 @@ static bool top_logits(const struct model *model, const struct token_list *promp
     cmd_free(&cmd);
     buffer_free(model->dev, &id);
     buffer_free(model->dev, &value);
-    head_free(&head);
-    acts_free(&acts);
-    cache_free(&cache);
-    batch_free(&batch);
+    pass_free(&pass);
     return ok;
 }
 

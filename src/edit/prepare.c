@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "model/pass.h"
 
 enum { ROWS = 1024 };
 
@@ -14,12 +15,10 @@ static uint32_t prompts_rows(const struct prompts *p)
 }
 
 static void record(struct cmd *cmd, const struct model *model, const struct prepared *p,
-                   const struct batch *batch, const struct cache *cache, const struct acts *acts,
-                   uint32_t layer)
+                   const struct pass *pass, uint32_t layer)
 {
-    forward_embed(cmd, model, batch, acts);
-    forward_layers(cmd, model, batch, cache, acts, 0, layer);
-    forward_key(cmd, model, batch, cache, acts, layer);
+    const struct acts *acts = &pass->acts;
+    pass_key(cmd, model, pass, layer);
     op_axpby(cmd, (struct axpby_args){.x = acts->key->address, .y = p->key->address,
                                       .n = p->rows * model->config.ffn, .alpha = 1});
     op_axpby(cmd, (struct axpby_args){.x = acts->layers[layer].mid->address,
@@ -30,25 +29,19 @@ static void record(struct cmd *cmd, const struct model *model, const struct prep
 static bool run(struct prepared *p, const struct model *model, const struct sequence *sequences,
                 uint32_t count, uint32_t layer)
 {
-    struct batch batch = {0};
-    struct cache cache = {0};
-    struct acts acts = {0};
+    struct pass pass = {0};
     struct cmd cmd = {0};
-    bool ok = batch_new(&batch, model, sequences, count) &&
-              cache_new(&cache, model, 0, layer + 1, p->rows, true) &&
-              acts_new(&acts, model, 0, layer + 1, &batch, false) &&
+    bool ok = pass_new(&pass, model, sequences, count, layer + 1, false) &&
               buffer_new(model->dev, (uint64_t)p->rows * model->config.dim * 4, "residuals",
                          &p->mid) &&
               buffer_new(model->dev, (uint64_t)p->rows * model->config.ffn * 4, "keys", &p->key);
     if (ok) {
         cmd_start(&cmd, model->dev, false);
-        record(&cmd, model, p, &batch, &cache, &acts, layer);
+        record(&cmd, model, p, &pass, layer);
         ok = cmd_run_once(&cmd);
     }
     cmd_free(&cmd);
-    acts_free(&acts);
-    cache_free(&cache);
-    batch_free(&batch);
+    pass_free(&pass);
     return ok;
 }
 

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "edit/store.h"
 #include "linalg/svd.h"
+#include "model/pass.h"
 
 enum { ROWS = 512 }; // tokens that run together
 
@@ -32,27 +33,19 @@ static uint32_t take_blocks(const struct corpus *c, uint32_t first, struct seque
 static bool moment_add(struct model *model, const struct sequence *sequences, uint32_t count,
                        uint32_t rows, uint32_t layer, fbuf c, float alpha)
 {
-    struct batch batch = {0};
-    struct cache cache = {0};
-    struct acts acts = {0};
+    struct pass pass = {0};
     struct cmd cmd = {0};
     uint32_t ffn = model->config.ffn;
-    bool ok = batch_new(&batch, model, sequences, count) &&
-              cache_new(&cache, model, 0, layer + 1, rows, true) &&
-              acts_new(&acts, model, 0, layer + 1, &batch, false);
+    bool ok = pass_new(&pass, model, sequences, count, layer + 1, false);
     if (ok) {
         cmd_start(&cmd, model->dev, false);
-        forward_embed(&cmd, model, &batch, &acts);
-        forward_layers(&cmd, model, &batch, &cache, &acts, 0, layer);
-        forward_key(&cmd, model, &batch, &cache, &acts, layer);
-        struct matrix keys = matrix_of(acts.key->address, rows, ffn);
+        pass_key(&cmd, model, &pass, layer);
+        struct matrix keys = matrix_of(pass.acts.key->address, rows, ffn);
         gemm_tn(&cmd, keys, keys, matrix_of(c, ffn, ffn), alpha, 1, SHAPE_LOWER);
         ok = cmd_run_once(&cmd);
     }
     cmd_free(&cmd);
-    acts_free(&acts);
-    cache_free(&cache);
-    batch_free(&batch);
+    pass_free(&pass);
     return ok;
 }
 
@@ -111,23 +104,17 @@ bool stats_moment(struct model *model, struct weights *weights, const struct cor
 }
 
 // Everything one batch of blocks needs for its gradient.
-struct pass {
-    struct batch batch;
-    struct cache cache;
-    struct acts acts;
+struct slope {
+    struct pass pass;
     struct grads grads;
-    struct head head;
     struct buffer *key, *target, *weight, *lse, *loss;
     uint32_t targets;
 };
 
-static void pass_free(struct device *dev, struct pass *p)
+static void slope_free(struct device *dev, struct slope *p)
 {
-    batch_free(&p->batch);
-    cache_free(&p->cache);
-    acts_free(&p->acts);
+    pass_free(&p->pass);
     grads_free(&p->grads);
-    head_free(&p->head);
     buffer_free(dev, &p->key);
     buffer_free(dev, &p->target);
     buffer_free(dev, &p->weight);
@@ -136,7 +123,7 @@ static void pass_free(struct device *dev, struct pass *p)
 }
 
 // The head's rows, targets and weights: every token but a block's last predicts the next.
-static bool targets_make(struct pass *p, const struct model *model,
+static bool targets_make(struct slope *p, const struct model *model,
                          const struct sequence *sequences, uint32_t count, uint32_t rows)
 {
     uint32_t *index = mem_new(rows, sizeof *index, "targets");
@@ -151,7 +138,7 @@ static bool targets_make(struct pass *p, const struct model *model,
         }
     struct device *dev = model->dev;
     uint64_t bytes = p->targets * sizeof(float);
-    ok = ok && p->targets > 0 && head_new(&p->head, model, index, p->targets) &&
+    ok = ok && p->targets > 0 && pass_head(&p->pass, model, index, p->targets) &&
          buffer_from(dev, target, bytes, "targets", &p->target) &&
          buffer_from(dev, weight, bytes, "targets", &p->weight) &&
          buffer_new(dev, bytes, "losses", &p->lse) && buffer_new(dev, bytes, "losses", &p->loss);
@@ -161,27 +148,28 @@ static bool targets_make(struct pass *p, const struct model *model,
     return ok;
 }
 
-static void pass_record(struct cmd *cmd, struct model *model, struct pass *p, uint32_t layer,
-                        fbuf g)
+static void slope_record(struct cmd *cmd, struct model *model, struct slope *p, uint32_t layer,
+                         fbuf g)
 {
-    uint32_t rows = p->batch.rows, layers = model->config.layers, vocab = model->config.vocab;
-    forward_embed(cmd, model, &p->batch, &p->acts);
-    forward_layers(cmd, model, &p->batch, &p->cache, &p->acts, 0, layer + 1);
-    op_axpby(cmd, (struct axpby_args){.x = p->acts.key->address, .y = p->key->address,
+    const struct pass *pass = &p->pass;
+    uint32_t rows = pass->batch.rows, layers = model->config.layers, vocab = model->config.vocab;
+    forward_embed(cmd, model, &pass->batch, &pass->acts);
+    forward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, 0, layer + 1);
+    op_axpby(cmd, (struct axpby_args){.x = pass->acts.key->address, .y = p->key->address,
                                       .n = rows * model->config.ffn, .alpha = 1});
-    forward_layers(cmd, model, &p->batch, &p->cache, &p->acts, layer + 1, layers);
-    forward_head(cmd, model, &p->head, p->acts.stream[layers]->address);
+    forward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, layer + 1, layers);
+    forward_head(cmd, model, &pass->head, pass->acts.stream[layers]->address);
     op_cross_entropy(cmd, (struct cross_entropy_args){
-                              .logits = p->head.logits->address, .target = p->target->address,
+                              .logits = pass->head.logits->address, .target = p->target->address,
                               .lse = p->lse->address, .loss = p->loss->address,
                               .rows = p->targets, .cols = vocab});
     op_cross_entropy_back(cmd, (struct cross_entropy_back_args){
                                    .target = p->target->address, .lse = p->lse->address,
                                    .weight = p->weight->address,
-                                   .logits = p->head.logits->address, .rows = p->targets,
+                                   .logits = pass->head.logits->address, .rows = p->targets,
                                    .cols = vocab});
-    backward_head(cmd, model, &p->head, &p->grads, rows);
-    backward_layers(cmd, model, &p->batch, &p->cache, &p->acts, &p->grads, layer + 1, layers);
+    backward_head(cmd, model, &pass->head, &p->grads, rows);
+    backward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, &p->grads, layer + 1, layers);
     gemm_tn(cmd, matrix_of(p->grads.stream->address, rows, model->config.dim),
             matrix_of(p->key->address, rows, model->config.ffn),
             matrix_of(g, model->config.dim, model->config.ffn), 1, 1, SHAPE_FULL);
@@ -190,25 +178,23 @@ static void pass_record(struct cmd *cmd, struct model *model, struct pass *p, ui
 static bool gradient_add(struct model *model, const struct sequence *sequences, uint32_t count,
                          uint32_t rows, uint32_t layer, fbuf g, double *loss, uint32_t *targets)
 {
-    struct pass p = {0};
+    struct slope p = {0};
     struct device *dev = model->dev;
     struct cmd cmd = {0};
     float *losses = mem_new(rows, sizeof *losses, "losses");
-    bool ok = losses && batch_new(&p.batch, model, sequences, count) &&
-              cache_new(&p.cache, model, 0, model->config.layers, rows, false) &&
-              acts_new(&p.acts, model, 0, model->config.layers, &p.batch, true) &&
-              grads_new(&p.grads, model, &p.batch, rows) &&
+    bool ok = losses && pass_new(&p.pass, model, sequences, count, model->config.layers, true) &&
+              grads_new(&p.grads, model, &p.pass.batch, rows) &&
               buffer_new(dev, (uint64_t)rows * model->config.ffn * 4, "keys", &p.key) &&
               targets_make(&p, model, sequences, count, rows);
     if (ok) {
         cmd_start(&cmd, dev, false);
-        pass_record(&cmd, model, &p, layer, g);
+        slope_record(&cmd, model, &p, layer, g);
         ok = cmd_run_once(&cmd) && buffer_read(dev, p.loss, 0, losses, p.targets * sizeof(float));
     }
     for (uint32_t i = 0; ok && i < p.targets; i++) *loss += (double)losses[i];
     *targets += p.targets;
     cmd_free(&cmd);
-    pass_free(dev, &p);
+    slope_free(dev, &p);
     free(losses);
     return ok;
 }

@@ -6,41 +6,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "model/pass.h"
 
 enum { ROWS = 512, HEAD_ROWS = 256 };
-
-// Whole texts through all layers, then logits at chosen rows.
-struct pass {
-    struct batch batch;
-    struct cache cache;
-    struct acts acts;
-    struct head head;
-};
-
-static void pass_free(struct pass *p)
-{
-    batch_free(&p->batch);
-    cache_free(&p->cache);
-    acts_free(&p->acts);
-    head_free(&p->head);
-}
-
-static bool pass_new(struct pass *p, const struct model *model, const struct sequence *sequences,
-                     uint32_t count, const uint32_t *index, uint32_t picked)
-{
-    uint32_t layers = model->config.layers;
-    return batch_new(&p->batch, model, sequences, count) &&
-           cache_new(&p->cache, model, 0, layers, p->batch.rows, true) &&
-           acts_new(&p->acts, model, 0, layers, &p->batch, false) &&
-           head_new(&p->head, model, index, picked);
-}
-
-static void pass_record(struct cmd *cmd, const struct model *model, const struct pass *p)
-{
-    forward_embed(cmd, model, &p->batch, &p->acts);
-    forward_layers(cmd, model, &p->batch, &p->cache, &p->acts, 0, model->config.layers);
-    forward_head(cmd, model, &p->head, p->acts.stream[0]->address);
-}
 
 // The top token at each answer place of questions that run together.
 static bool ask_batch(const struct model *model, struct question *questions, uint32_t count,
@@ -50,12 +18,13 @@ static bool ask_batch(const struct model *model, struct question *questions, uin
     struct buffer *ids = NULL, *values = NULL;
     struct cmd cmd = {0};
     uint32_t *tops = mem_new(picked, sizeof *tops, "answers"), at = 0;
-    bool ok = tops && pass_new(&p, model, sequences, count, index, picked) &&
+    bool ok = tops && pass_new(&p, model, sequences, count, model->config.layers, false) &&
+              pass_head(&p, model, index, picked) &&
               buffer_new(model->dev, picked * sizeof *tops, "answers", &ids) &&
               buffer_new(model->dev, picked * sizeof *tops, "answers", &values);
     if (ok) {
         cmd_start(&cmd, model->dev, false);
-        pass_record(&cmd, model, &p);
+        pass_logits(&cmd, model, &p);
         op_top_k(&cmd, (struct top_k_args){.x = p.head.logits->address, .ids = ids->address,
                                            .values = values->address, .rows = picked,
                                            .cols = model->config.vocab, .k = 1});
@@ -124,13 +93,14 @@ static bool block_loss(const struct model *model, const uint32_t *tokens, uint32
     uint32_t n = count - 1, *index = mem_new(n, sizeof *index, "rows");
     float *losses = mem_new(n, sizeof *losses, "losses");
     for (uint32_t i = 0; index && i < n; i++) index[i] = i;
-    bool ok = index && losses && pass_new(&p, model, &sequence, 1, index, n) &&
+    bool ok = index && losses && pass_new(&p, model, &sequence, 1, model->config.layers, false) &&
+              pass_head(&p, model, index, n) &&
               buffer_from(model->dev, tokens + 1, n * sizeof *tokens, "targets", &target) &&
               buffer_new(model->dev, n * sizeof(float), "losses", &lse) &&
               buffer_new(model->dev, n * sizeof(float), "losses", &loss);
     if (ok) {
         cmd_start(&cmd, model->dev, false);
-        pass_record(&cmd, model, &p);
+        pass_logits(&cmd, model, &p);
         op_cross_entropy(&cmd, (struct cross_entropy_args){
                                    .logits = p.head.logits->address, .target = target->address,
                                    .lse = lse->address, .loss = loss->address, .rows = n,
