@@ -8,10 +8,14 @@
 #include "ops/tune.h"
 
 
+// A small model is through before its tiles are timed.
+enum { WORTH_TUNING = 32 << 20 }; // bytes of weights
+
 bool opened_model(struct opened *o, const char *path)
 {
     return weights_open(&o->weights, path) && tokenizer_open(&o->tokenizer, &o->weights) &&
-           model_open(&o->model, &o->dev, &o->weights) && tune(&o->dev, model_dtypes(&o->model));
+           model_open(&o->model, &o->dev, &o->weights) &&
+           (o->dev.bytes_used < WORTH_TUNING || tune(&o->dev, model_dtypes(&o->model)));
 }
 
 void opened_model_close(struct opened *o)

@@ -174,7 +174,7 @@ static bool time_op(struct device *dev, enum op op, uint32_t variant, fbuf x, fb
     struct tile tiles[TILES_MAX];
     uint32_t count = op_tiles(dev, op, variant, tiles, TILES_MAX);
     if (timed(dev->tuning, op, variant)) return true;
-    log_say("timing %s on this device, once", op_names[op]);
+    log_detail("timing %s", op_names[op]);
     for (uint32_t i = 0; i < count; i++) {
         struct entry e = {.op = op, .variant = variant, .tile = tiles[i]};
         if (!time_tile(dev, e, x, y)) return false;
@@ -269,6 +269,8 @@ static void save(const struct tuning *tuning, const char *path)
 static bool time_all(struct device *dev, uint32_t dtypes)
 {
     struct buffer *x = NULL, *y = NULL;
+    struct tuning *tuning = dev->tuning;
+    if (!timed(tuning, OP_gemm_tn, 0)) log_say("timing matrix products on this device, once");
     // 32 rows of x or all of w in f32; zeros, so that no value is slow or not finite.
     bool ok = buffer_new(dev, 4ull * OUTS * INNER, "a trial", &x) &&
               buffer_new(dev, 4ull * OUTS * SHARED_ROWS, "a trial", &y);
