@@ -17,6 +17,17 @@ struct build { // a compiled shader of an operator
 
 #include "builds.inc" // made by CMake from ops.def: builds[], sorted by operator
 
+uint32_t op_build_count(void)
+{
+    return sizeof builds / sizeof *builds;
+}
+
+const struct shader *op_build_shader(uint32_t i, enum op *op)
+{
+    *op = builds[i].op;
+    return &builds[i].shader;
+}
+
 // `variant` as ops.def's column says: of VARIANTS, then rows of BUILD.
 static const struct shader *build_find(const struct device *dev, enum op op, uint32_t variant)
 {

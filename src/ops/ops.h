@@ -30,3 +30,7 @@ enum op {
 };
 
 extern const char *const op_names[OP_COUNT];
+
+// All compiled shaders, for what looks at each of them.
+uint32_t op_build_count(void);
+const struct shader *op_build_shader(uint32_t i, enum op *op);

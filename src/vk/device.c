@@ -117,7 +117,7 @@ static void info_read(VkPhysicalDevice physical, struct device_info *info)
             info->memory = memory.memoryHeaps[i].size;
 }
 
-enum { DEVICES_MAX = 32 };
+enum { DEVICES_MAX = 32, EXTENSIONS_MAX = 4 };
 
 bool device_list(struct device_info *infos, uint32_t capacity, uint32_t *count)
 {
@@ -226,6 +226,19 @@ static bool queue_family(const struct device *dev, uint32_t *family, uint32_t *t
     return fail(STATUS_NO_DEVICE, "%s has no compute queue", dev->info.name);
 }
 
+static bool extension_has(VkPhysicalDevice physical, const char *name)
+{
+    uint32_t count = 0;
+    if (vkEnumerateDeviceExtensionProperties(physical, NULL, &count, NULL) != VK_SUCCESS)
+        return false;
+    VkExtensionProperties *list = mem_new(count, sizeof *list, "the list of extensions");
+    bool found = false;
+    if (list && vkEnumerateDeviceExtensionProperties(physical, NULL, &count, list) >= VK_SUCCESS)
+        for (uint32_t i = 0; i < count; i++) found |= strcmp(list[i].extensionName, name) == 0;
+    free(list);
+    return found;
+}
+
 static bool handle_open(struct device *dev, bool profile)
 {
     VkPhysicalDeviceVulkan12Features wanted;
@@ -233,6 +246,18 @@ static bool handle_open(struct device *dev, bool profile)
     if (!requirements(dev, &wanted) || !queue_family(dev, &family, &bits)) return false;
     if (profile && bits == 0)
         return fail(STATUS_NO_DEVICE, "--profile: %s has no timestamps", dev->info.name);
+    const char *extensions[EXTENSIONS_MAX];
+    uint32_t extension_count = 0;
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR inspection = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pipelineExecutableInfo = VK_TRUE};
+    if (dev->inspect) {
+        const char *name = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+        if (!extension_has(dev->physical, name))
+            return fail(STATUS_NO_DEVICE, "%s lacks %s", dev->info.name, name);
+        extensions[extension_count++] = name;
+        wanted.pNext = &inspection;
+    }
     float priority = 1;
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = family,
@@ -241,7 +266,9 @@ static bool handle_open(struct device *dev, bool profile)
     VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                .pNext = &wanted,
                                .queueCreateInfoCount = 1,
-                               .pQueueCreateInfos = &queue};
+                               .pQueueCreateInfos = &queue,
+                               .enabledExtensionCount = extension_count,
+                               .ppEnabledExtensionNames = extensions};
     if (!device_check(vkCreateDevice(dev->physical, &info, NULL, &dev->handle),
                       "opening the device"))
         return false;
@@ -265,7 +292,7 @@ static bool handle_open(struct device *dev, bool profile)
 
 bool device_open(struct device *dev, const struct device_options *options)
 {
-    *dev = (struct device){.rate = 1e9};
+    *dev = (struct device){.rate = 1e9, .inspect = options->inspect};
     if (!instance_open(&dev->instance, options->validate)) return false;
     if (options->validate) {
         VkDebugUtilsMessengerCreateInfoEXT info = {

@@ -9,6 +9,7 @@ struct device_options {
     const char *name; // index into the list, or a part of the name; NULL: the best one
     bool validate;    // Khronos validation layer on, its errors counted
     bool profile;     // time every dispatch
+    bool inspect;     // pipelines keep what the compiler says of them (tools/amd_stats.c)
 };
 
 // What --list-devices and every report say about a device.
@@ -61,6 +62,7 @@ struct device {
     size_t profile_count, profile_capacity;
     uint32_t epoch; // barriers recorded so far; recordings must not be interleaved
     uint32_t validation_errors;
+    bool inspect;
 };
 
 // Lists at most `capacity` devices in the loader's order; *count is how many there are.

@@ -34,6 +34,9 @@ static VkResult pipeline_make(struct device *dev, const struct shader *shader,
                   .pName = "main",
                   .pSpecializationInfo = &special},
         .layout = dev->layout};
+    if (dev->inspect)
+        info.flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR |
+                     VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR;
     result = dev->vk.vkCreateComputePipelines(dev->handle, VK_NULL_HANDLE, 1, &info, NULL,
                                               pipeline);
     dev->vk.vkDestroyShaderModule(dev->handle, module, NULL);
