@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
-#include "ops/ops.h"
+#include "ops/gemm_coop.h"
 
 // Threads a workgroup that linalg/jacobi.c and ops/gemm.c ask for on a GPU; 64 for who is not here.
 static const struct threads {
@@ -166,6 +166,12 @@ static bool table(struct device *dev, const struct options *options)
         enum op op;
         const struct shader *shader = op_build_shader(i, &op);
         if (options->shader && strcmp(shader->name, options->shader) != 0) continue;
+        if (shader->matrix_units) {
+            if (!dev->info.matrix_units) continue;
+            if (!row(dev, options, shader, gemm_coop_local(dev))) return false;
+            rows++;
+            continue;
+        }
         if (!sized(shader)) {
             if (!row(dev, options, shader, fixed_threads(shader))) return false;
             rows++;
@@ -177,7 +183,7 @@ static bool table(struct device *dev, const struct options *options)
         for (int k = 0; k < 4 && t->sizes[k]; k++, rows++)
             if (!row(dev, options, shader, t->sizes[k])) return false;
     }
-    if (rows == 0) return fail(STATUS_USAGE, "--shader: there is none called '%s'", options->shader);
+    if (rows == 0) return fail(STATUS_USAGE, "--shader: this device runs none called '%s'", options->shader);
     return true;
 }
 

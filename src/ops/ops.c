@@ -17,6 +17,13 @@ struct build { // a compiled shader of an operator
 
 #include "builds.inc" // made by CMake from ops.def: builds[], sorted by operator
 
+bool op_built(enum op op)
+{
+    for (size_t i = 0; i < sizeof builds / sizeof *builds; i++)
+        if (builds[i].op == op) return true;
+    return false;
+}
+
 uint32_t op_build_count(void)
 {
     return sizeof builds / sizeof *builds;

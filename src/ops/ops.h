@@ -31,6 +31,9 @@ enum op {
 
 extern const char *const op_names[OP_COUNT];
 
+// Whether a shader of this operator was compiled in (NEEDS of ops.def).
+bool op_built(enum op op);
+
 // All compiled shaders, for what looks at each of them.
 uint32_t op_build_count(void);
 const struct shader *op_build_shader(uint32_t i, enum op *op);

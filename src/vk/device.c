@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "vk/buffer.h"
+#include "vk/cooperative.h"
 
 static const char *result_name(VkResult result)
 {
@@ -86,7 +87,7 @@ static const char *type_name(VkPhysicalDeviceType type, uint32_t *rank)
     }
 }
 
-static void info_read(VkPhysicalDevice physical, struct device_info *info)
+static void info_read(VkInstance instance, VkPhysicalDevice physical, struct device_info *info)
 {
     VkPhysicalDeviceVulkan12Properties p12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES};
@@ -109,6 +110,7 @@ static void info_read(VkPhysicalDevice physical, struct device_info *info)
     info->shared_bytes = p.properties.limits.maxComputeSharedMemorySize;
     info->push_bytes = p.properties.limits.maxPushConstantsSize;
     info->allocation = p11.maxMemoryAllocationSize;
+    info->matrix_units = first.apiVersion >= VK_API_VERSION_1_2 && cooperative_has(instance, physical);
     VkPhysicalDeviceMemoryProperties memory;
     vkGetPhysicalDeviceMemoryProperties(physical, &memory);
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
@@ -127,7 +129,7 @@ bool device_list(struct device_info *infos, uint32_t capacity, uint32_t *count)
     *count = DEVICES_MAX;
     VkResult result = vkEnumeratePhysicalDevices(instance, count, physical);
     bool ok = result == VK_INCOMPLETE || device_check(result, "listing devices");
-    for (uint32_t i = 0; ok && i < *count && i < capacity; i++) info_read(physical[i], &infos[i]);
+    for (uint32_t i = 0; ok && i < *count && i < capacity; i++) info_read(instance, physical[i], &infos[i]);
     vkDestroyInstance(instance, NULL);
     return ok;
 }
@@ -156,7 +158,7 @@ static bool choose(struct device *dev, const char *wanted)
         return fail(STATUS_NO_DEVICE, "no Vulkan device: the loader found no driver; install your "
                                       "GPU's driver, or mesa-vulkan-drivers for the CPU");
     struct device_info infos[DEVICES_MAX];
-    for (uint32_t i = 0; i < count; i++) info_read(physical[i], &infos[i]);
+    for (uint32_t i = 0; i < count; i++) info_read(dev->instance, physical[i], &infos[i]);
     char *end = NULL;
     unsigned long index = wanted && *wanted ? strtoul(wanted, &end, 10) : 0;
     if (wanted && end && *end == '\0') {
@@ -226,19 +228,6 @@ static bool queue_family(const struct device *dev, uint32_t *family, uint32_t *t
     return fail(STATUS_NO_DEVICE, "%s has no compute queue", dev->info.name);
 }
 
-static bool extension_has(VkPhysicalDevice physical, const char *name)
-{
-    uint32_t count = 0;
-    if (vkEnumerateDeviceExtensionProperties(physical, NULL, &count, NULL) != VK_SUCCESS)
-        return false;
-    VkExtensionProperties *list = mem_new(count, sizeof *list, "the list of extensions");
-    bool found = false;
-    if (list && vkEnumerateDeviceExtensionProperties(physical, NULL, &count, list) >= VK_SUCCESS)
-        for (uint32_t i = 0; i < count; i++) found |= strcmp(list[i].extensionName, name) == 0;
-    free(list);
-    return found;
-}
-
 static bool handle_open(struct device *dev, bool profile)
 {
     VkPhysicalDeviceVulkan12Features wanted;
@@ -257,6 +246,11 @@ static bool handle_open(struct device *dev, bool profile)
             return fail(STATUS_NO_DEVICE, "%s lacks %s", dev->info.name, name);
         extensions[extension_count++] = name;
         wanted.pNext = &inspection;
+    }
+    struct cooperative cooperative;
+    if (dev->info.matrix_units) {
+        cooperative_enable(&cooperative, &wanted);
+        for (int i = 0; i < 2; i++) extensions[extension_count++] = cooperative.extensions[i];
     }
     float priority = 1;
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,

@@ -20,6 +20,7 @@ struct device_info {
     char version[16]; // of the API
     uint32_t api, subgroup, invocations, shared_bytes, push_bytes;
     uint64_t memory, allocation; // bytes of the largest device-local heap, of one allocation
+    bool matrix_units; // of the form that vk/cooperative.h says
 };
 
 struct shader { // one SPIR-V module, embedded
@@ -27,6 +28,7 @@ struct shader { // one SPIR-V module, embedded
     const uint32_t *code;
     size_t bytes;
     uint32_t width; // lanes it broadcasts over: the subgroup must have as many, or 0
+    bool matrix_units; // it uses them, by whole subgroups of the device's size
 };
 
 struct profile_row { // sums over all dispatches of one name
