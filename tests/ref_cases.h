@@ -18,5 +18,6 @@
     CASE(random) CASE(unit_row) CASE(sweep_rows) CASE(svd_values) CASE(chol_shift) CASE(mirror)    \
     CASE(chol_block) CASE(tri_gather) CASE(tri_block) CASE(tri_spread) CASE(residual)
 #define CASES_GEMM(CASE) CASE(gemm_nt) CASE(gemm_nn) CASE(gemm_tn)
+#define CASES_GEMM_COOP(CASE) CASE(gemm_coop)
 // Steps of one algorithm, which mean nothing apart: see test_elsewhere in test_ops.c.
 #define CASES_SVD(CASE) CASE(jacobi_gram) CASE(jacobi_turn) CASE(jacobi_apply) CASE(svd_vectors)

@@ -22,7 +22,7 @@
 enum {
 #define CASE(name) case_of_##name,
     CASES_ROWS(CASE) CASES_ATTENTION(CASE) CASES_LOSS(CASE) CASES_LINALG(CASE) CASES_GEMM(CASE)
-        CASES_SVD(CASE)
+        CASES_GEMM_COOP(CASE) CASES_SVD(CASE)
 #undef CASE
     CASE_COUNT
 };
@@ -451,6 +451,7 @@ static const struct {
     {"gemm_nt", "tests/test_gemm.c", "gemm_nt("},
     {"gemm_nn", "tests/test_gemm.c", "gemm_nn("},
     {"gemm_tn", "tests/test_gemm.c", "gemm_tn("},
+    {"gemm_coop", "tests/test_gemm_coop.c", "gemm_coop("},
     {"jacobi_gram", "tests/test_svd.c", "svd_full("},
     {"jacobi_turn", "tests/test_svd.c", "svd_full("},
     {"jacobi_apply", "tests/test_svd.c", "svd_full("},

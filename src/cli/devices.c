@@ -23,6 +23,7 @@ static void print_json(const struct device_info *infos, uint32_t count)
         cJSON_AddNumberToObject(d, "subgroup", infos[i].subgroup);
         cJSON_AddNumberToObject(d, "shared_memory", infos[i].shared_bytes);
         cJSON_AddNumberToObject(d, "invocations", infos[i].invocations);
+        cJSON_AddBoolToObject(d, "matrix_units", infos[i].matrix_units);
         cJSON_AddItemToArray(list, d);
     }
     char *text = cJSON_Print(root);
@@ -40,10 +41,10 @@ bool command_devices(const struct args *args)
     for (uint32_t i = 0; i < count && !args->json; i++) {
         const struct device_info *d = &infos[i];
         printf("%u: %s | %s | %s | Vulkan %s | %llu MiB, %llu MiB at once | subgroup %u | "
-               "%u threads, %u KiB shared a workgroup\n",
+               "%u threads, %u KiB shared a workgroup | matrix units: %s\n",
                i, d->name, d->driver, d->type, d->version, (unsigned long long)(d->memory >> 20),
                (unsigned long long)(d->allocation >> 20), d->subgroup, d->invocations,
-               d->shared_bytes >> 10);
+               d->shared_bytes >> 10, d->matrix_units ? "yes" : "no");
     }
     if (count == 0) return fail(STATUS_NO_DEVICE, "no Vulkan device: the loader found no driver");
     return true;

@@ -1,5 +1,6 @@
 #include "ops/gemm.h"
 
+#include "ops/gemm_coop.h"
 #include "ops/tune.h"
 
 enum { UNALIGNED = 16 }; // of a variant: some row does not start on 16 bytes
@@ -42,6 +43,12 @@ void gemm_forward(struct cmd *cmd, fbuf x, struct weight w, fbuf r, fbuf y, uint
 {
     uint32_t odd = unaligned(matrix_of(x, rows, w.cols), matrix_as(w),
                              matrix_of(y | r, rows, w.rows));
+    if (!odd && tune_units(cmd->dev, w.dtype, rows) &&
+        gemm_coop_fits(cmd->dev, matrix_of(x, rows, w.cols), w, w.cols)) {
+        gemm_coop(cmd, matrix_of(x, rows, w.cols), w, w.cols, r, matrix_of(y, rows, w.rows), 1,
+                  r ? 1 : 0);
+        return;
+    }
     PRODUCT(gemm_nt, x, w.data, r ? r : x, y, rows, w.rows, w.cols, w.cols, w.cols, w.rows,
             w.dtype | odd);
     a.beta = r ? 1 : 0;

@@ -27,6 +27,24 @@ static bool build_fits(const struct device *dev, const struct build *b, enum op 
            (b->shader.width < WIDE || dev->info.int64);
 }
 
+bool op_built(enum op op)
+{
+    for (size_t i = 0; i < BUILDS; i++)
+        if (builds[i].op == op) return true;
+    return false;
+}
+
+uint32_t op_build_count(void)
+{
+    return BUILDS;
+}
+
+const struct shader *op_build_shader(uint32_t i, enum op *op)
+{
+    *op = builds[i].op;
+    return &builds[i].shader;
+}
+
 static const struct shader *build_find(const struct device *dev, enum op op, uint32_t variant)
 {
     const struct shader *best = NULL;

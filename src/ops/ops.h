@@ -40,3 +40,10 @@ struct tile { // a BUILD row: results of a thread; threads and columns of a work
 // Tiles (local and wide 0) of an operator's variant that the device can run; returns how many there are.
 uint32_t op_tiles(const struct device *dev, enum op op, uint32_t variant, struct tile *tiles,
                   uint32_t capacity);
+
+// Whether a shader of this operator was compiled in (NEEDS of ops.def).
+bool op_built(enum op op);
+
+// All compiled shaders, for what looks at each of them.
+uint32_t op_build_count(void);
+const struct shader *op_build_shader(uint32_t i, enum op *op);

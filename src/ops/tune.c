@@ -2,6 +2,7 @@
 #include "ops/tune.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -11,6 +12,7 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "ops/gemm_coop.h"
 #include "vk/buffer.h"
 
 enum { TILES_MAX = 16, LOCALS_MAX = 3, ENTRIES_MAX = 256 };
@@ -24,6 +26,7 @@ struct entry {
 
 struct tuning { // one allocation, the device frees it
     uint32_t only_rows, only_cols; // 0: any
+    bool units_agree;              // gemm_coop with gemm_nt
     uint32_t count;
     struct entry entries[ENTRIES_MAX];
 };
@@ -98,6 +101,26 @@ struct tile tune_tile(struct device *dev, enum op op, uint32_t variant, uint32_t
     return best;
 }
 
+// The least time of an operator's entries for `rows` rows; 1e9 if none was timed.
+static double least_time(const struct tuning *tuning, enum op op, uint32_t variant, uint32_t rows)
+{
+    double least = 1e9;
+    for (uint32_t i = 0; i < tuning->count; i++) {
+        const struct entry *e = &tuning->entries[i];
+        double cost = CEIL(rows, e->tile.rows) * e->seconds;
+        if (e->op == op && e->variant == kind_of(variant) && cost < least) least = cost;
+    }
+    return least;
+}
+
+bool tune_units(struct device *dev, uint32_t variant, uint32_t rows)
+{
+    const struct tuning *tuning = dev->tuning;
+    return tuning && !tuning->only_rows && dev->info.matrix_units &&
+           least_time(tuning, OP_gemm_coop, variant, rows) <
+               least_time(tuning, OP_gemm_nt, variant, rows);
+}
+
 // The trial: one row of tiles, OUTS columns, sums of INNER terms.
 enum { OUTS = 1152, INNER = 768 };
 
@@ -110,6 +133,11 @@ static void record(struct cmd *cmd, const struct entry *e, fbuf x, fbuf y)
                             .inner = INNER, .ldx = INNER, .ldw = INNER, .ldy = OUTS, .alpha = 1,
                             .variant = e->variant, .tile = rows, .cols = e->tile.cols,
                             .local = e->tile.local, .wide = e->tile.wide});
+    else if (e->op == OP_gemm_coop)
+        op_gemm_coop(cmd, (struct gemm_coop_args){
+                              .x = x, .w = x, .r = x, .y = y, .rows = rows, .outs = OUTS,
+                              .inner = INNER, .ldx = INNER, .ldw = INNER, .ldy = OUTS, .alpha = 1,
+                              .variant = e->variant, .tile = rows, .local = e->tile.local});
     else if (e->op == OP_gemm_nn)
         op_gemm_nn(cmd, (struct gemm_nn_args){
                             .x = x, .w = x, .r = x, .y = y, .rows = rows, .outs = OUTS,
@@ -182,6 +210,58 @@ static bool time_op(struct device *dev, enum op op, uint32_t variant, fbuf x, fb
     return true;
 }
 
+// Both kinds of gemm_coop's tiles, where it computes what gemm_nt does.
+static bool time_units(struct device *dev, uint32_t variant, fbuf x, fbuf y)
+{
+    struct tuning *tuning = dev->tuning;
+    const uint32_t rows[] = {16, 64};
+    if (!dev->info.matrix_units || !op_built(OP_gemm_coop) || !tuning->units_agree ||
+        timed(tuning, OP_gemm_coop, variant))
+        return true;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && tuning->count < ENTRIES_MAX; i++) {
+        struct entry e = {.op = OP_gemm_coop, .variant = variant, .tile = {.rows = rows[i]}};
+        e.tile.cols = 4;
+        e.tile.local = gemm_coop_local(dev);
+        if (!time_entry(dev, &e, x, y)) return false;
+        log_detail("gemm_coop %u, tile %u: %.1f GFLOP/s", variant, rows[i],
+                   2e-9 * rows[i] * OUTS * INNER / e.seconds);
+        tuning->entries[tuning->count++] = e;
+    }
+    return true;
+}
+
+// A product of numbers between -1/2 and 1/2 by both ways: sums of INNER terms differ by far less
+// than 1e-4 if both are right. A driver whose matrix units are wrong goes without them.
+static bool units_check(struct device *dev, fbuf x, struct buffer *y)
+{
+    struct tuning *tuning = dev->tuning;
+    const struct entry ways[] = {{.op = OP_gemm_nt, .tile = {16, 4, 64, 256}},
+                                 {.op = OP_gemm_coop, .tile = {16, 4, gemm_coop_local(dev), 0}}};
+    enum { RESULTS = 16 * OUTS };
+    float *results = mem_new(2 * RESULTS, sizeof *results, "a trial");
+    bool ok = results != NULL;
+    if (!ok || !dev->info.matrix_units || !op_built(OP_gemm_coop)) goto done;
+    for (int i = 0; ok && i < 2; i++) {
+        struct cmd cmd;
+        cmd_start(&cmd, dev, false);
+        op_random(&cmd, (struct random_args){.y = x, .n = OUTS * INNER, .seed = 1});
+        record(&cmd, &ways[i], x, y->address);
+        ok = cmd_run_once(&cmd) &&
+             buffer_read(dev, y, 0, results + i * RESULTS, RESULTS * sizeof *results);
+        cmd_free(&cmd);
+    }
+    int agree = 0;
+    for (int i = 0; ok && i < RESULTS; i++)
+        agree += fabsf(results[i] - results[RESULTS + i]) < 1e-4f;
+    tuning->units_agree = agree == RESULTS;
+    if (ok && !tuning->units_agree)
+        log_warn("the matrix units of this device are not used: %d of %d results are wrong",
+                 RESULTS - agree, RESULTS);
+done:
+    free(results);
+    return ok;
+}
+
 // ---- the cache: one file a device, driver and version of the program ----
 
 static char *cache_path(const struct device *dev)
@@ -203,6 +283,7 @@ static double number(const cJSON *row, int index, double most)
 // Sets e->tile.wide, too.
 static bool can_run(const struct device *dev, struct entry *e)
 {
+    if (e->op == OP_gemm_coop) return false; // whether it agrees is seen anew each time
     struct tile tiles[TILES_MAX], made[LOCALS_MAX];
     uint32_t count = op_tiles(dev, e->op, e->variant, tiles, TILES_MAX);
     for (uint32_t i = 0; i < count; i++) {
@@ -274,6 +355,7 @@ static bool time_all(struct device *dev, uint32_t dtypes)
     // 32 rows of x or all of w in f32; zeros, so that no value is slow or not finite.
     bool ok = buffer_new(dev, 4ull * OUTS * INNER, "a trial", &x) &&
               buffer_new(dev, 4ull * OUTS * SHARED_ROWS, "a trial", &y);
+    ok = ok && units_check(dev, x->address, y);
     if (ok) {
         struct cmd cmd;
         cmd_start(&cmd, dev, false);
@@ -284,7 +366,8 @@ static bool time_all(struct device *dev, uint32_t dtypes)
     for (uint32_t type = 0; ok && type < UNALIGNED; type++)
         if (dtypes >> type & 1)
             ok = time_op(dev, OP_gemm_nt, kind_of(type), x->address, y->address) &&
-                 time_op(dev, OP_gemm_nn, kind_of(type), x->address, y->address);
+                 time_op(dev, OP_gemm_nn, kind_of(type), x->address, y->address) &&
+                 time_units(dev, kind_of(type), x->address, y->address);
     ok = ok && time_op(dev, OP_gemm_tn, 0, x->address, y->address);
     buffer_free(dev, &x);
     buffer_free(dev, &y);

@@ -6,6 +6,9 @@
 // least time. What was not timed is judged by common sense.
 struct tile tune_tile(struct device *dev, enum op op, uint32_t variant, uint32_t rows);
 
+// Whether gemm_coop is faster here than gemm_nt's best tile, and was seen to give the same.
+bool tune_units(struct device *dev, uint32_t variant, uint32_t rows);
+
 // Times every tile of the three products in these weight types (bit n: dtype n of io/weights.h),
 // or takes the times from the cache. Nothing may be under recording.
 bool tune(struct device *dev, uint32_t dtypes);

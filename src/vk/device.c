@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "vk/buffer.h"
+#include "vk/cooperative.h"
 
 static const char *result_name(VkResult result)
 {
@@ -86,7 +87,7 @@ static const char *type_name(VkPhysicalDeviceType type, uint32_t *rank)
     }
 }
 
-static void info_read(VkPhysicalDevice physical, struct device_info *info)
+static void info_read(VkInstance instance, VkPhysicalDevice physical, struct device_info *info)
 {
     VkPhysicalDeviceVulkan12Properties p12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES};
@@ -112,6 +113,7 @@ static void info_read(VkPhysicalDevice physical, struct device_info *info)
     VkPhysicalDeviceFeatures features;
     vkGetPhysicalDeviceFeatures(physical, &features);
     info->int64 = features.shaderInt64;
+    info->matrix_units = first.apiVersion >= VK_API_VERSION_1_2 && cooperative_has(instance, physical);
     VkPhysicalDeviceMemoryProperties memory;
     vkGetPhysicalDeviceMemoryProperties(physical, &memory);
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
@@ -120,7 +122,7 @@ static void info_read(VkPhysicalDevice physical, struct device_info *info)
             info->memory = memory.memoryHeaps[i].size;
 }
 
-enum { DEVICES_MAX = 32 };
+enum { DEVICES_MAX = 32, EXTENSIONS_MAX = 4 };
 
 bool device_list(struct device_info *infos, uint32_t capacity, uint32_t *count)
 {
@@ -130,7 +132,7 @@ bool device_list(struct device_info *infos, uint32_t capacity, uint32_t *count)
     *count = DEVICES_MAX;
     VkResult result = vkEnumeratePhysicalDevices(instance, count, physical);
     bool ok = result == VK_INCOMPLETE || device_check(result, "listing devices");
-    for (uint32_t i = 0; ok && i < *count && i < capacity; i++) info_read(physical[i], &infos[i]);
+    for (uint32_t i = 0; ok && i < *count && i < capacity; i++) info_read(instance, physical[i], &infos[i]);
     vkDestroyInstance(instance, NULL);
     return ok;
 }
@@ -159,7 +161,7 @@ static bool choose(struct device *dev, const char *wanted)
         return fail(STATUS_NO_DEVICE, "no Vulkan device: the loader found no driver; install your "
                                       "GPU's driver, or mesa-vulkan-drivers for the CPU");
     struct device_info infos[DEVICES_MAX];
-    for (uint32_t i = 0; i < count; i++) info_read(physical[i], &infos[i]);
+    for (uint32_t i = 0; i < count; i++) info_read(dev->instance, physical[i], &infos[i]);
     char *end = NULL;
     unsigned long index = wanted && *wanted ? strtoul(wanted, &end, 10) : 0;
     if (wanted && end && *end == '\0') {
@@ -236,6 +238,23 @@ static bool handle_open(struct device *dev, bool profile)
     if (!requirements(dev, &wanted) || !queue_family(dev, &family, &bits)) return false;
     if (profile && bits == 0)
         return fail(STATUS_NO_DEVICE, "--profile: %s has no timestamps", dev->info.name);
+    const char *extensions[EXTENSIONS_MAX];
+    uint32_t extension_count = 0;
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR inspection = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pipelineExecutableInfo = VK_TRUE};
+    if (dev->inspect) {
+        const char *name = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+        if (!extension_has(dev->physical, name))
+            return fail(STATUS_NO_DEVICE, "%s lacks %s", dev->info.name, name);
+        extensions[extension_count++] = name;
+        wanted.pNext = &inspection;
+    }
+    struct cooperative cooperative;
+    if (dev->info.matrix_units) {
+        cooperative_enable(&cooperative, &wanted);
+        for (int i = 0; i < 2; i++) extensions[extension_count++] = cooperative.extensions[i];
+    }
     float priority = 1;
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = family,
@@ -246,6 +265,8 @@ static bool handle_open(struct device *dev, bool profile)
                                .pNext = &wanted,
                                .queueCreateInfoCount = 1,
                                .pQueueCreateInfos = &queue,
+                               .enabledExtensionCount = extension_count,
+                               .ppEnabledExtensionNames = extensions,
                                .pEnabledFeatures = &features};
     if (!device_check(vkCreateDevice(dev->physical, &info, NULL, &dev->handle),
                       "opening the device"))
@@ -270,7 +291,7 @@ static bool handle_open(struct device *dev, bool profile)
 
 bool device_open(struct device *dev, const struct device_options *options)
 {
-    *dev = (struct device){.rate = 1e9};
+    *dev = (struct device){.rate = 1e9, .inspect = options->inspect};
     if (!instance_open(&dev->instance, options->validate)) return false;
     if (options->validate) {
         VkDebugUtilsMessengerCreateInfoEXT info = {

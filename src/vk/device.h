@@ -9,6 +9,7 @@ struct device_options {
     const char *name; // index into the list, or a part of the name; NULL: the best one
     bool validate;    // Khronos validation layer on, its errors counted
     bool profile;     // time every dispatch
+    bool inspect;     // pipelines keep what the compiler says of them (tools/amd_stats.c)
 };
 
 // What --list-devices and every report say about a device.
@@ -20,6 +21,7 @@ struct device_info {
     uint32_t api, subgroup, invocations, shared_bytes, push_bytes;
     bool int64;       // 64-bit integers in shaders
     uint64_t memory, allocation; // bytes of the largest device-local heap, of one allocation
+    bool matrix_units; // of the form that vk/cooperative.h says
 };
 
 struct shader { // one SPIR-V module, embedded
@@ -27,6 +29,7 @@ struct shader { // one SPIR-V module, embedded
     const uint32_t *code;
     size_t bytes;
     uint32_t width; // lanes it broadcasts over: the subgroup must have as many, or 0
+    bool matrix_units; // it uses them, by whole subgroups of the device's size
 };
 
 struct profile_row { // sums over all dispatches of one name
@@ -63,6 +66,7 @@ struct device {
     size_t profile_count, profile_capacity;
     uint32_t epoch; // barriers recorded so far; recordings must not be interleaved
     uint32_t validation_errors;
+    bool inspect;
 };
 
 // Lists at most `capacity` devices in the loader's order; *count is how many there are.

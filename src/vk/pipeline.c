@@ -26,6 +26,9 @@ static VkResult pipeline_make(struct device *dev, const struct shader *shader,
                                     .pMapEntries = &entry,
                                     .dataSize = sizeof local,
                                     .pData = &local};
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT,
+        .requiredSubgroupSize = dev->info.subgroup};
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
@@ -34,6 +37,13 @@ static VkResult pipeline_make(struct device *dev, const struct shader *shader,
                   .pName = "main",
                   .pSpecializationInfo = &special},
         .layout = dev->layout};
+    if (shader->matrix_units) {
+        info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
+        info.stage.pNext = &size;
+    }
+    if (dev->inspect)
+        info.flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR |
+                     VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR;
     result = dev->vk.vkCreateComputePipelines(dev->handle, VK_NULL_HANDLE, 1, &info, NULL,
                                               pipeline);
     dev->vk.vkDestroyShaderModule(dev->handle, module, NULL);
@@ -54,6 +64,9 @@ bool device_pipeline(struct device *dev, const struct shader *shader, uint32_t l
     if (shader->width > dev->info.subgroup)
         return fail(STATUS_NO_DEVICE, "shader %s: got a subgroup of %u lanes, wanted %u",
                     shader->name, dev->info.subgroup, shader->width);
+    if (shader->matrix_units && !dev->info.matrix_units)
+        return fail(STATUS_NO_DEVICE, "shader %s: %s has no matrix units", shader->name,
+                    dev->info.name);
     if (!mem_grow(&dev->pipelines, &dev->pipeline_capacity, dev->pipeline_count + 1,
                   sizeof *dev->pipelines, "pipelines"))
         return false;

@@ -1,0 +1,221 @@
+// What the device's compiler makes of every embedded shader: registers, spills, memory, occupancy,
+// instructions. Needs VK_KHR_pipeline_executable_properties; made for AMD's compiler in Mesa's RADV
+// on its null device, where nothing can run (tests/amd.sh). One row a shader and size of workgroup.
+// usage: amd_stats [--markdown] [--shader NAME] [--disassembly FOLDER]
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "ops/gemm_coop.h"
+
+// Threads a workgroup that linalg/jacobi.c and ops/gemm.c ask for on a GPU; 64 for who is not here.
+static const struct threads {
+    const char *op;
+    uint32_t sizes[4]; // ended by 0
+} threads[] = {
+    {"jacobi_gram", {8}},
+};
+static const struct threads threads_usual = {"", {64}};
+
+enum { NUMBERS = 8, REPRESENTATIONS_MAX = 16, STATISTICS_MAX = 64 };
+
+// A column, and the driver's statistics whose sum it is.
+static const struct column {
+    const char *name, *first, *second;
+} columns[NUMBERS] = {
+    {"vgprs", "VGPRs", NULL},
+    {"sgprs", "SGPRs", NULL},
+    {"spilled", "Spilled VGPRs", "Spilled SGPRs"},
+    {"scratch", "Scratch size", NULL},
+    {"shared", "LDS size", NULL},
+    {"occupancy", "Subgroups per SIMD", NULL},
+    {"instructions", "Instructions", NULL},
+    {"throughput", "Inverse Throughput", NULL},
+};
+
+struct options {
+    bool markdown;
+    const char *shader, *disassembly;
+};
+
+// Does the shader take its threads from constant_id 0? Looks for OpDecorate (71) _ SpecId (1) 0.
+static bool sized(const struct shader *shader)
+{
+    for (size_t i = 5; i < shader->bytes / 4;) {
+        uint32_t words = shader->code[i] >> 16, name = shader->code[i] & 0xffff;
+        if (name == 71 && words == 4 && shader->code[i + 2] == 1 && shader->code[i + 3] == 0)
+            return true;
+        i += words ? words : 1;
+    }
+    return false;
+}
+
+// The fixed threads of a shader that is not: OpExecutionMode (16) _ LocalSize (17) x y z.
+static uint32_t fixed_threads(const struct shader *shader)
+{
+    for (size_t i = 5; i < shader->bytes / 4;) {
+        uint32_t words = shader->code[i] >> 16, name = shader->code[i] & 0xffff;
+        if (name == 16 && words == 6 && shader->code[i + 2] == 17)
+            return shader->code[i + 3] * shader->code[i + 4] * shader->code[i + 5];
+        i += words ? words : 1;
+    }
+    return 0;
+}
+
+static bool numbers_read(struct device *dev, VkPipeline pipeline, uint64_t numbers[NUMBERS])
+{
+    VkPipelineExecutableInfoKHR which = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR,
+                                         .pipeline = pipeline};
+    VkPipelineExecutableStatisticKHR list[STATISTICS_MAX];
+    for (int i = 0; i < STATISTICS_MAX; i++)
+        list[i] = (VkPipelineExecutableStatisticKHR){
+            .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
+    uint32_t count = STATISTICS_MAX;
+    if (!device_check(dev->vk.vkGetPipelineExecutableStatisticsKHR(dev->handle, &which, &count,
+                                                                   list), "reading statistics"))
+        return false;
+    for (int c = 0; c < NUMBERS; c++) {
+        bool first = false, second = columns[c].second == NULL;
+        numbers[c] = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            bool is_first = strcmp(list[i].name, columns[c].first) == 0;
+            bool is_second = columns[c].second && strcmp(list[i].name, columns[c].second) == 0;
+            if (is_first || is_second) numbers[c] += list[i].value.u64;
+            first |= is_first;
+            second |= is_second;
+        }
+        if (!first || !second)
+            return fail(STATUS_FAILED, "%s: the driver tells no '%s'; this is for RADV",
+                        dev->info.name, first ? columns[c].second : columns[c].first);
+    }
+    return true;
+}
+
+// FOLDER/SHADER-THREADS.KIND: RADV's kinds become nirshader, acoir and assembly.
+static bool text_write(const char *folder, const char *shader, uint32_t size, const char *kind,
+                       const char *text)
+{
+    char path[4096], end[64] = "";
+    size_t length = 0;
+    for (const char *c = kind; *c && *c != '(' && length + 1 < sizeof end; c++)
+        if (*c != ' ') end[length++] = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    snprintf(path, sizeof path, "%s/", folder);
+    if (!file_make_folders(path)) return false;
+    snprintf(path, sizeof path, "%s/%s-%u.%s", folder, shader, size, end);
+    struct file_out out = {0};
+    return file_out_open(&out, path) &&
+           file_out_close(&out, file_out_write(&out, text, strlen(text)));
+}
+
+static bool disassembly_write(struct device *dev, VkPipeline pipeline, const char *folder,
+                              const char *shader, uint32_t size)
+{
+    VkPipelineExecutableInfoKHR which = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR,
+                                         .pipeline = pipeline};
+    VkPipelineExecutableInternalRepresentationKHR list[REPRESENTATIONS_MAX] = {0};
+    uint32_t count = REPRESENTATIONS_MAX;
+    for (int i = 0; i < REPRESENTATIONS_MAX; i++)
+        list[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INTERNAL_REPRESENTATION_KHR;
+    // The first call tells the sizes, the second the texts.
+    PFN_vkGetPipelineExecutableInternalRepresentationsKHR get =
+        dev->vk.vkGetPipelineExecutableInternalRepresentationsKHR;
+    bool ok = device_check(get(dev->handle, &which, &count, list), "reading the disassembly");
+    for (uint32_t i = 0; ok && i < count; i++) {
+        list[i].pData = calloc(list[i].dataSize + 1, 1);
+        ok = list[i].pData || fail(STATUS_NO_MEMORY, "%s: no memory for its disassembly", shader);
+    }
+    if (ok) ok = device_check(get(dev->handle, &which, &count, list), "reading the disassembly");
+    for (uint32_t i = 0; i < count; i++) {
+        if (ok && list[i].isText) ok = text_write(folder, shader, size, list[i].name, list[i].pData);
+        free(list[i].pData);
+    }
+    return ok;
+}
+
+static void head_print(bool markdown)
+{
+    printf(markdown ? "| shader | threads |" : "shader\tthreads");
+    for (int c = 0; c < NUMBERS; c++) printf(markdown ? " %s |" : "\t%s", columns[c].name);
+    printf(markdown ? "\n|---|---|" : "\n");
+    for (int c = 0; c < NUMBERS && markdown; c++) printf("---|");
+    if (markdown) printf("\n");
+}
+
+static bool row(struct device *dev, const struct options *options, const struct shader *shader,
+                uint32_t size)
+{
+    VkPipeline pipeline;
+    uint64_t numbers[NUMBERS];
+    if (!device_pipeline(dev, shader, size, &pipeline) || !numbers_read(dev, pipeline, numbers))
+        return false;
+    printf(options->markdown ? "| %s | %u |" : "%s\t%u", shader->name, size);
+    for (int c = 0; c < NUMBERS; c++)
+        printf(options->markdown ? " %llu |" : "\t%llu", (unsigned long long)numbers[c]);
+    printf("\n");
+    return !options->disassembly ||
+           disassembly_write(dev, pipeline, options->disassembly, shader->name, size);
+}
+
+static bool table(struct device *dev, const struct options *options)
+{
+    uint32_t rows = 0;
+    head_print(options->markdown);
+    for (uint32_t i = 0; i < op_build_count(); i++) {
+        enum op op;
+        const struct shader *shader = op_build_shader(i, &op);
+        if (options->shader && strcmp(shader->name, options->shader) != 0) continue;
+        if (shader->matrix_units) {
+            if (!dev->info.matrix_units) continue;
+            if (!row(dev, options, shader, gemm_coop_local(dev))) return false;
+            rows++;
+            continue;
+        }
+        if (!sized(shader)) {
+            if (!row(dev, options, shader, fixed_threads(shader))) return false;
+            rows++;
+            continue;
+        }
+        const struct threads *t = &threads_usual;
+        for (size_t k = 0; k < sizeof threads / sizeof *threads; k++)
+            if (strcmp(threads[k].op, op_names[op]) == 0) t = &threads[k];
+        for (int k = 0; k < 4 && t->sizes[k]; k++, rows++)
+            if (!row(dev, options, shader, t->sizes[k])) return false;
+    }
+    if (rows == 0) return fail(STATUS_USAGE, "--shader: this device runs none called '%s'", options->shader);
+    return true;
+}
+
+static bool options_read(struct options *options, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        bool shader = strcmp(word, "--shader") == 0, folder = strcmp(word, "--disassembly") == 0;
+        if (strcmp(word, "--markdown") == 0) {
+            options->markdown = true;
+            continue;
+        }
+        if (!shader && !folder)
+            return fail(STATUS_USAGE, "unknown option '%s', wanted --markdown, --shader NAME or "
+                                      "--disassembly FOLDER", word);
+        if (!value) return fail(STATUS_USAGE, "%s wants a value", word);
+        *(shader ? &options->shader : &options->disassembly) = value;
+        i++;
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {0};
+    struct device dev = {0};
+    if (options_read(&options, argc, argv) &&
+        device_open(&dev, &(struct device_options){.inspect = true})) {
+        fprintf(stderr, "device: %s | %s\n", dev.info.name, dev.info.driver);
+        table(&dev, &options);
+    }
+    if (status_code() != STATUS_OK) fprintf(stderr, "amd_stats: %s\n", status_message());
+    fflush(NULL);
+    _Exit((int)status_code()); // the null device is not made to be taken down
+}
