@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "base/log.h"
 #include "base/options.h"
 
 #define AT(field) offsetof(struct args, field)
@@ -51,7 +52,7 @@ static const struct option table[] = {
     {"device", 0, OPTION_TEXT, AT(device), "N|NAME", "which device (see oedit devices)", C_DEVICE_USERS, 0, 0},
     {"seed", 0, OPTION_U64, AT(seed), "S", "seed of all randomness [0]", C_DEVICE_USERS, 0, 1.8e19},
     {"json", 0, OPTION_FLAG, AT(json), "", "one JSON object on stdout", C_ALL & ~C_TOKENIZE, 0, 0},
-    {"profile", 0, OPTION_FLAG, AT(profile), "", "table of operators: calls, ms, GFLOP/s, GB/s", C_DEVICE_USERS, 0, 0},
+    {"profile", 0, OPTION_FLAG, AT(profile), "", "where the time goes, by operator and by phase", C_DEVICE_USERS, 0, 0},
     {"validate", 0, OPTION_FLAG, AT(validate), "", "Khronos validation layer on", C_DEVICE_USERS, 0, 0},
     {"list-devices", 0, OPTION_FLAG, AT(list_devices), "", "list the devices and leave", C_DEVICE_USERS, 0, 0},
     {"verbose", 'v', OPTION_FLAG, AT(verbose), "", "say more", C_ALL, 0, 0},
@@ -61,7 +62,7 @@ static const struct option table[] = {
 
 struct args args_default(void)
 {
-    return (struct args){.layer = UINT32_MAX, .lambda = NAN, .lambda1 = NAN, .lambda2 = NAN,
+    return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .lambda1 = NAN, .lambda2 = NAN,
                          .lambda3 = NAN, .rate = NAN, .clamp = NAN, .decay = NAN, .kl = NAN,
                          .stop = NAN, .ridge = NAN, .contexts = UINT32_MAX, .q_max = UINT32_MAX,
                          .top = 10, .top_sample = 40};

@@ -24,6 +24,7 @@ struct args {
     int solver, guard, out_type, cosine, projector, zsre_target; // numbers of their words
     uint32_t n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
     uint64_t skip, seed;
+    double started; // the clock when the program began
     float lambda, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, temperature;
 };
 

@@ -92,9 +92,12 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
     if (ok && e->hparams.layer >= model->config.layers)
         ok = fail(STATUS_USAGE, "--layer: got %u, the model has layers 0 to %u", e->hparams.layer,
                   model->config.layers - 1);
-    ok = ok && vectors(e) && contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed) &&
-         statistics(e, weights, o) && model_edit(model, e->hparams.layer) &&
+    const char *before = account_phase(&model->dev->account, "contexts");
+    ok = ok && vectors(e) && contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
+    account_phase(&model->dev->account, "statistics");
+    ok = ok && statistics(e, weights, o) && model_edit(model, e->hparams.layer) &&
          (!e->guard->start || e->guard->start(e));
+    account_phase(&model->dev->account, before);
     if (!ok) editor_close(e);
     return ok;
 }

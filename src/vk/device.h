@@ -5,10 +5,13 @@
 #include <stdint.h>
 #include <volk.h>
 
+#include "vk/account.h"
+
 struct device_options {
     const char *name; // index into the list, or a part of the name; NULL: the best one
     bool validate;    // Khronos validation layer on, its errors counted
-    bool profile;     // time every dispatch
+    bool profile;     // time every dispatch; nothing overlaps then
+    double started;   // log_clock() when the program began; 0: now
 };
 
 // What --list-devices and every report say about a device.
@@ -59,6 +62,7 @@ struct device {
     size_t pipeline_count, pipeline_capacity;
     struct profile_row *profile; // NULL unless asked for
     size_t profile_count, profile_capacity;
+    struct account account; // where time and work go
     uint32_t epoch; // barriers recorded so far; recordings must not be interleaved
     uint32_t validation_errors;
 };
