@@ -430,21 +430,22 @@ static void test_probe_fma(void **state)
 static void test_probe_memory(void **state)
 {
     struct rig *rig = *state;
-    const uint32_t threads = 128;
+    enum { GROUPS = 3, THREADS = 64 * GROUPS };
     for (size_t s = 0; s < COUNT(sizes); s++) {
-        uint32_t n = 4 * sizes[s];
+        uint32_t quads = sizes[s], n = 4 * quads, stretch = (quads + GROUPS - 1) / GROUPS;
         float *x = rig_random(rig, n, 1);
-        double want[128] = {0}, size[128] = {0};
+        double want[THREADS] = {0}, size[THREADS] = {0};
         for (uint32_t i = 0; i < n; i++) {
-            want[i / 4 % threads] += (double)x[i];
-            size[i / 4 % threads] += fabs((double)x[i]);
+            uint32_t quad = i / 4, thread = quad / stretch * 64 + quad % stretch % 64;
+            want[thread] += (double)x[i];
+            size[thread] += fabs((double)x[i]);
         }
-        fbuf from = rig_in(rig, x, n), to = rig_out(rig, n), sums = rig_out(rig, threads);
-        op_probe_memory(&rig->cmd, (struct probe_memory_args){from, to, n, threads, 0});
-        op_probe_memory(&rig->cmd, (struct probe_memory_args){from, sums, n, threads, 1});
+        fbuf from = rig_in(rig, x, n), to = rig_out(rig, n), sums = rig_out(rig, THREADS);
+        op_probe_memory(&rig->cmd, (struct probe_memory_args){from, to, n, GROUPS, 0});
+        op_probe_memory(&rig->cmd, (struct probe_memory_args){from, sums, n, GROUPS, 1});
         rig_run(rig);
         assert_memory_equal(rig_floats(rig, to), x, n * sizeof *x);
-        rig_near(rig, "probe_memory", sums, want, size, threads, n / 4.0 / threads + 4);
+        rig_near(rig, "probe_memory", sums, want, size, THREADS, n / 4.0 / THREADS + 4);
         free(x);
         rig_drop(rig);
     }

@@ -66,3 +66,16 @@ double phase_seconds(const struct phase *phase)
     for (int i = 0; i < HOST_COUNT; i++) sum += phase->seconds[i];
     return sum;
 }
+
+struct work account_total(const struct account *a)
+{
+    struct work sum = {0};
+    for (uint32_t i = 0; i < a->count; i++) {
+        const struct work *w = &a->phases[i].work;
+        sum.flops += w->flops;
+        sum.bytes += w->bytes;
+        sum.dispatches += w->dispatches;
+        sum.submits += w->submits;
+    }
+    return sum;
+}

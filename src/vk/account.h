@@ -44,3 +44,4 @@ void account_flush(struct account *account); // brings the current phase up to n
 // A phase by name, all zero if it was never entered; and the sum of its seconds.
 struct phase account_find(const struct account *account, const char *name);
 double phase_seconds(const struct phase *phase);
+struct work account_total(const struct account *account); // of all phases

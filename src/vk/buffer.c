@@ -272,7 +272,7 @@ void buffer_free(struct device *dev, struct buffer **out)
     account_host(&dev->account, before);
 }
 
-static bool copy_wait(struct device *dev, struct buffer *from, uint64_t from_offset,
+static bool copy_wait(struct device *dev, const struct buffer *from, uint64_t from_offset,
                       struct buffer *to, uint64_t to_offset, uint64_t bytes)
 {
     VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
@@ -354,6 +354,14 @@ bool buffer_read(struct device *dev, struct buffer *buffer, uint64_t offset, voi
         ok = staged(dev, buffer, offset, data, NULL, bytes);
     else
         memcpy(data, buffer->block->mapped + buffer->offset + offset, bytes);
+    account_host(&dev->account, before);
+    return ok;
+}
+
+bool buffer_copy(struct device *dev, const struct buffer *from, struct buffer *to, uint64_t bytes)
+{
+    enum host before = account_host(&dev->account, HOST_MEMORY);
+    bool ok = copy_wait(dev, from, 0, to, 0, bytes);
     account_host(&dev->account, before);
     return ok;
 }
