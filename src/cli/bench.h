@@ -37,6 +37,9 @@ struct bench_row *bench_add(struct bench *b, const char *part, const char *name)
 enum { BENCH_REASON = 160 };
 bool bench_fits(const struct bench *b, uint64_t bytes, uint64_t piece, char reason[BENCH_REASON]);
 
+// Some tokens of the model's, to be freed; NULL on failure.
+uint32_t *bench_tokens(const struct bench *b, uint32_t count);
+
 // The parts, in the order they run. Each adds rows.
 bool bench_probes(struct bench *b); // also sets the peaks
 bool bench_gemm(struct bench *b, const struct bench_shape *shape);

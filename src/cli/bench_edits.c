@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/settings.h"
@@ -13,22 +14,22 @@ static bool requests_open(struct edits *e, const struct args *args)
 {
     struct dataset_options some = {.skip = (size_t)args->skip, .limit = args->n ? args->n : 1};
     if (args->requests) return dataset_open(&e->data, args->requests, some);
-    return dataset_from_strings(&e->data, "The Eiffel Tower stands in the city of",
-                                "Eiffel Tower", "Rome");
+    return dataset_from_strings(&e->data, "The capital of France is", "France", "Rome");
 }
 
 bool edits_open(struct edits *e, struct bench *b, const char *solver)
 {
     struct args args = *b->args;
     args.solver = strcmp(solver, "rome") == 0;
-    // The speed does not depend on C, so a little text of the model's own will do.
-    if (!args.text && !args.tokens) {
-        args.tokens = TOKENS;
-        if (isnan(args.ridge)) args.ridge = 0.05f;
-    }
     struct sequence_options options = {.solver = solver, .guard = settings_guard(&args),
                                        .text = args.text, .tokens = args.tokens,
                                        .seed = args.seed};
+    // The speed of an edit does not depend on what is in C: without a text, any tokens will do.
+    uint32_t *ids = args.text ? NULL : bench_tokens(b, TOKENS);
+    if (!args.text && !ids) return false;
+    if (ids) options.tokens = TOKENS;
+    if (ids && isnan(args.ridge)) args.ridge = 0.05f;
+    options.ids = ids;
     *e = (struct edits){.bench = b};
     bool guarded = strcmp(options.guard, "none") != 0;
     snprintf(e->name, sizeof e->name, "%s%s%s", solver, guarded ? " " : "",
@@ -39,6 +40,7 @@ bool edits_open(struct edits *e, struct bench *b, const char *solver)
                           &options) &&
               edits_need(e);
     hparams_free(&options.hparams);
+    free(ids);
     if (!ok) edits_close(e);
     return ok;
 }

@@ -7,7 +7,7 @@
 
 enum { GENERATED = 32 };
 
-static uint32_t *tokens_make(const struct bench *b, uint32_t count)
+uint32_t *bench_tokens(const struct bench *b, uint32_t count)
 {
     uint32_t *tokens = mem_new(count, sizeof *tokens, "a text");
     // Any tokens do; neighbours far apart in the embedding.
@@ -50,7 +50,7 @@ static bool prompt_run(struct bench *b, void *what)
 static bool generate_run(struct bench *b, void *what)
 {
     (void)what;
-    struct generated text = {.tokens = tokens_make(b, 1), .count = 1};
+    struct generated text = {.tokens = bench_tokens(b, 1), .count = 1};
     struct generate_options options = {.tokens = GENERATED, .top = 1};
     bool ok = text.tokens && generate(&b->opened.model, &text, 1, &options, NULL);
     free(text.tokens);
@@ -60,7 +60,7 @@ static bool generate_run(struct bench *b, void *what)
 static bool prompt_bench(struct bench *b, uint32_t count)
 {
     struct bench_row *row = bench_add(b, "model", "prompt");
-    struct generated text = {.tokens = tokens_make(b, count), .count = count};
+    struct generated text = {.tokens = bench_tokens(b, count), .count = count};
     bool ok = row && text.tokens;
     if (ok) {
         snprintf(row->what, sizeof row->what, "prompt of %u tokens", count);

@@ -70,7 +70,10 @@ CELL_OF(peak)
 {
     const char *limit;
     double share = of_peak(b, r, &limit);
-    snprintf(t, CELL, share < 0.0995 ? "%.1f%% %s" : "%.0f%% %s", 100 * share, limit);
+    if (share > 0)
+        snprintf(t, CELL, share < 0.0995 ? "%.1f%% %s" : "%.0f%% %s", 100 * share, limit);
+    else
+        snprintf(t, CELL, "-");
 }
 
 CELL_OF(needed)

@@ -61,6 +61,7 @@ static bool corpus_open(struct editor *e, struct weights *weights,
 {
     const struct hparams *h = &e->hparams;
     uint32_t tokens = o->tokens ? o->tokens : o->text ? h->stats_tokens : 2 * e->model->config.ffn;
+    if (o->ids) return corpus_from_ids(corpus, o->ids, tokens, h->block);
     if (o->text) return corpus_from_file(corpus, e->tokenizer, o->text, tokens, h->block);
     return corpus_from_model(corpus, e->model, weights, e->tokenizer, tokens, o->seed);
 }
