@@ -211,15 +211,17 @@ bool command_bench(const struct args *args)
     struct bench b = {.args = args, .dev = &b.opened.dev};
     struct file_out out = {0};
     bool chosen[PARTS];
-    bool ok = parts_choose(args, chosen) && settings_read(&b) && opened_device(&b.opened, args) &&
-              (!args->model || opened_model(&b.opened, args->model)) &&
+    bool ok = parts_choose(args, chosen) && settings_read(&b) &&
               (!args->out || file_out_open(&out, args->out));
+    bool writing = ok && args->out;
+    ok = ok && opened_device(&b.opened, args) &&
+         (!args->model || opened_model(&b.opened, args->model));
     if (ok) {
         names_make(&b);
         if (!args->shapes && b.dev->info.rank >= 4) b.shape_count = 1; // no time for 7B
         ok = parts_run(&b, chosen, args->out ? out.stream : stdout);
-        if (args->out) ok = file_out_close(&out, ok) && ok;
     }
+    if (writing) ok = file_out_close(&out, ok) && ok;
     free(b.rows);
     return opened_end(&b.opened, args, ok);
 }

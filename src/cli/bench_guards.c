@@ -149,6 +149,7 @@ static bool job_bench(struct bench *b, struct guarded *g, uint32_t edits, enum j
         row->flops = after.flops - before.flops;
         row->bytes = after.bytes - before.bytes;
         row->dispatches = (double)(after.dispatches - before.dispatches);
+        row->needed = 4.0 * dim * (row->r + row->q); // once along V and G, there and back
         row->per = 1e9 * row->median / ((double)dim * (row->r + row->q));
     }
     free(seconds);

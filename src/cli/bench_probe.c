@@ -85,6 +85,6 @@ static bool probe_driver(struct bench *b)
 
 bool bench_probes(struct bench *b)
 {
-    return probe_driver(b) && probe_memory(b, false) && probe_memory(b, true) && probe_fma(b, false) &&
-           probe_fma(b, true);
+    return probe_driver(b) && probe_memory(b, false) && probe_memory(b, true) &&
+           probe_fma(b, false) && probe_fma(b, true);
 }

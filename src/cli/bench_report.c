@@ -107,7 +107,8 @@ struct table {
 #define WHERE {"device, driver, build", cell_where, true}
 
 static const struct table tables[] = {
-    {"probe", "What the device can do", "The best of these is the peak that all shares refer to; what stays in caches may pass it.",
+    {"probe", "What the device can do",
+     "The best of these is the peak that all shares refer to; what stays in caches may pass it.",
      {{"operator", cell_name, true}, {"what", cell_what, true}, TIMES, RATES, WHERE}},
     {"gemm", "Matrix products",
      "gemm_nt: y = x w^T (forward), gemm_nn: y = x w (backward), gemm_tn: y = x^T w (statistics); "
@@ -118,7 +119,8 @@ static const struct table tables[] = {
      {{"model", cell_model, true}, {"operator", cell_name, true}, {"of", cell_what, true},
       {"rows", cell_rows, false}, TIMES, RATES, PEAK, WHERE}},
     {"model", "The model", "A prompt is one whole text in one pass; generation is greedy.",
-     {{"model", cell_model, true}, {"what", cell_what, true}, TIMES, {"tokens/s", cell_units, false}, RATES, PEAK,
+     {{"model", cell_model, true}, {"what", cell_what, true}, TIMES,
+      {"tokens/s", cell_units, false}, RATES, PEAK,
       {"n", cell_repeats, false}, WHERE}},
     {"edit", "One edit by phase",
      "GFLOP are counted from what was dispatched; needed: what the economical way of DESIGN 4 "
@@ -128,11 +130,13 @@ static const struct table tables[] = {
       {"needed", cell_needed, false}, {"ratio", cell_ratio, false}, {"GB", cell_gbyte, false},
       RATES, PEAK, {"n", cell_repeats, false}, WHERE}},
     {"guard", "Growth: guards",
-     "Synthetic bases after T edits: r columns of V, q of G. Per number: of the (r + q) d numbers "
-     "that the bases have; it stays level while the work is O(d (r + q)).",
+     "Synthetic bases after T edits: r columns of V, q of G. ns per number: of the (r + q) d "
+     "numbers that the bases have; level while the work is O(d (r + q)), as is ratio, the GFLOP by "
+     "4 d (r + q).",
      {{"guard", cell_name, true}, {"what", cell_what, true}, {"d", cell_rows, false},
       {"T", cell_t, false}, {"r", cell_r, false}, {"q", cell_q, false}, TIMES,
-      {"GFLOP", cell_gflop, false}, RATES, {"ns per number", cell_per, false}, WHERE}},
+      {"GFLOP", cell_gflop, false}, {"ratio", cell_ratio, false}, RATES,
+      {"ns per number", cell_per, false}, WHERE}},
     {"growth", "Growth: a step of an edit", "One step of the value's optimisation.",
      {{"model", cell_model, true}, {"editor", cell_name, true}, {"edit", cell_what, true},
       {"rows", cell_rows, false}, TIMES,
@@ -188,16 +192,17 @@ static bool same(const struct bench_row *a, const struct bench_row *b)
 static void pivot(const struct bench *b, FILE *to)
 {
     char text[CELL];
-    fprintf(to, "\nGFLOP/s by rows of x:\n\n| model      | operator | matrix                 | weights |");
-    for (uint32_t i = 0; i < b->rows_count; i++) fprintf(to, " %5u |", b->rows_of[i]);
-    fprintf(to, "\n|:-----------|:---------|:-----------------------|:--------|");
-    for (uint32_t i = 0; i < b->rows_count; i++) fprintf(to, "------:|");
     const struct bench_row *last = NULL;
+    fprintf(to, "\nGFLOP/s by rows of x:\n\n| %-10s | %-8s | %-20s | %-7s |", "model", "operator",
+            "matrix", "weights");
+    for (uint32_t i = 0; i < b->rows_count; i++) fprintf(to, " %5u |", b->rows_of[i]);
+    fprintf(to, "\n|:-----------|:---------|:---------------------|:--------|");
+    for (uint32_t i = 0; i < b->rows_count; i++) fprintf(to, "------:|");
     for (size_t i = 0; i < b->count; i++) {
         const struct bench_row *r = &b->rows[i];
         if (strcmp(r->part, "gemm") != 0 || r->skipped[0]) continue;
         if (!last || !same(last, r))
-            fprintf(to, "\n| %-10s | %-8s | %-22s | %-7s |", r->model, r->name, r->what, r->dtype);
+            fprintf(to, "\n| %-10s | %-8s | %-20s | %-7s |", r->model, r->name, r->what, r->dtype);
         figure(text, rate(r->flops, r));
         fprintf(to, " %5s |", text);
         last = r;

@@ -39,9 +39,9 @@ static const struct command commands[] = {
      "  oedit devices\n"
      "  oedit devices --json\n"
      "  oedit edit --device 1 ..."},
-    {"bench", C_BENCH, command_bench, "how fast the device, the operators, the model and edits are",
+    {"bench", C_BENCH, command_bench, "speed: probe, gemm, ops, growth; with --model also model and edit",
      "  oedit bench\n"
-     "  oedit bench edit model -m model.gguf --solver memit\n"
+     "  oedit bench model edit -m model.gguf --solver memit\n"
      "  oedit bench gemm --shapes llama3-8b --dtype f32,q4_1 --rows 1,64 --format csv -o gemm.csv"},
 };
 

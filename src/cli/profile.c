@@ -5,8 +5,8 @@
 
 static int slower(const void *a, const void *b)
 {
-    double x = ((const struct profile_row *)a)->seconds, y = ((const struct profile_row *)b)->seconds;
-    return (x < y) - (x > y);
+    const struct profile_row *x = a, *y = b;
+    return (x->seconds < y->seconds) - (x->seconds > y->seconds);
 }
 
 static double rate(double what, double seconds)
