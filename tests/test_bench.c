@@ -152,10 +152,8 @@ static void test_markdown(void **state)
     free(text);
 }
 
-// Phases of an edit, with the work that was dispatched beside what is needed.
-static void test_edit(void **state)
+static void model_write(void)
 {
-    (void)state;
     static const struct tiny tiny = {.layers = 4, .dim = 64, .ffn = 96, .heads = 4, .kv_heads = 2,
                                      .head_dim = 16, .vocab = TINY_VOCAB + 20, .context = 600,
                                      .seed = 3};
@@ -165,6 +163,12 @@ static void test_edit(void **state)
     fprintf(file, "[{\"prompt\": \"the cat lives in\", \"subject\": \"the cat\", "
                   "\"target_new\": \"rome\"}]");
     assert_int_equal(fclose(file), 0);
+}
+
+// Phases of an edit, with the work that was dispatched beside what is needed.
+static void test_edit(void **state)
+{
+    (void)state;
     char arguments[1500];
     snprintf(arguments, sizeof arguments,
              "edit model growth " QUICK " -m '%s' -r '%s' --guard oedit --steps 3 --stop 0 "
@@ -197,6 +201,36 @@ static void test_edit(void **state)
     assert_int_equal(models, 3);
     assert_int_equal(growth, 4 + 5); // layers, contexts
     cJSON_Delete(root);
+    free(text);
+}
+
+// --profile knows where the time of a whole command went.
+static void test_profile(void **state)
+{
+    (void)state;
+    char command[3000], *text = NULL;
+    size_t size = 0;
+    const char *program = getenv("OEDIT_BIN"), *words = tiny_path("words.txt");
+    char *corpus = tiny_text(400, 5);
+    FILE *file = fopen(words, "w");
+    assert_true(file && fputs(corpus, file) >= 0 && fclose(file) == 0);
+    free(corpus);
+    snprintf(command, sizeof command,
+             "'%s' edit -m '%s' -r '%s' --text '%s' --ridge 0.1 --guard oedit --profile -o '%s' "
+             "> /dev/null 2> '%s'",
+             program ? program : "build/oedit", tiny_path("bench.gguf"),
+             tiny_path("requests.json"), words, tiny_path("edited.gguf"), tiny_path("profile.txt"));
+    if (system(command) != 0) fail_msg("failed: %s", command);
+    if (!file_read(tiny_path("profile.txt"), &text, &size)) fail_msg("%s", status_message());
+    static const char *const lines[] = {"\nphase ", "\nload model ", "\ncontexts ",
+                                        "\nstatistics ", "\nprepare ", "\nprefix ", "\nsteps ",
+                                        "\nsolve ", "\nguard ", "\nsave ", "\n(other) "};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (!strstr(text, lines[i])) fail_msg("no line '%s' in %s", lines[i] + 1, text);
+    const char *last = strstr(text, "accounted for ");
+    assert_non_null(last);
+    double share = strtod(last + strlen("accounted for "), NULL);
+    if (!(share >= 95 && share < 100.05)) fail_msg("accounted for %g%%: %s", share, text);
     free(text);
 }
 
@@ -262,6 +296,7 @@ static int start(void **state)
     (void)state;
     tiny_folder_new();
     setenv("XDG_CACHE_HOME", tiny_path("cache"), 1);
+    model_write();
     return 0;
 }
 
@@ -277,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kernels), cmocka_unit_test(test_csv),
         cmocka_unit_test(test_markdown), cmocka_unit_test(test_edit),
+        cmocka_unit_test(test_profile),
         cmocka_unit_test(test_need), cmocka_unit_test(test_account)};
     return cmocka_run_group_tests(tests, start, end);
 }

@@ -193,16 +193,16 @@ static void pivot(const struct bench *b, FILE *to)
 {
     char text[CELL];
     const struct bench_row *last = NULL;
-    fprintf(to, "\nGFLOP/s by rows of x:\n\n| %-10s | %-8s | %-20s | %-7s |", "model", "operator",
+    fprintf(to, "\nGFLOP/s by rows of x:\n\n| %-10s | %-8s | %-22s | %-7s |", "model", "operator",
             "matrix", "weights");
     for (uint32_t i = 0; i < b->rows_count; i++) fprintf(to, " %5u |", b->rows_of[i]);
-    fprintf(to, "\n|:-----------|:---------|:---------------------|:--------|");
+    fprintf(to, "\n|:-----------|:---------|:-----------------------|:--------|");
     for (uint32_t i = 0; i < b->rows_count; i++) fprintf(to, "------:|");
     for (size_t i = 0; i < b->count; i++) {
         const struct bench_row *r = &b->rows[i];
         if (strcmp(r->part, "gemm") != 0 || r->skipped[0]) continue;
         if (!last || !same(last, r))
-            fprintf(to, "\n| %-10s | %-8s | %-20s | %-7s |", r->model, r->name, r->what, r->dtype);
+            fprintf(to, "\n| %-10s | %-8s | %-22s | %-7s |", r->model, r->name, r->what, r->dtype);
         figure(text, rate(r->flops, r));
         fprintf(to, " %5s |", text);
         last = r;
