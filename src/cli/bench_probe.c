@@ -35,10 +35,15 @@ static bool probe_fma(struct bench *b, bool fused)
     return ok;
 }
 
-// More than any cache holds, where there is room.
+// More than any cache holds, where there is room; but tiny shapes are in caches, so is their peak.
 static uint32_t probe_floats(const struct bench *b)
 {
-    uint64_t bytes = b->dev->info.rank >= 4 ? 128u << 20 : 1u << 30;
+    uint64_t bytes = b->dev->info.rank >= 4 ? 128u << 20 : 1u << 30, largest = 0;
+    for (uint32_t i = 0; i < b->shape_count; i++) {
+        uint64_t head = 4ull * b->shapes[i]->vocab * b->shapes[i]->dim;
+        if (head > largest) largest = head;
+    }
+    while (bytes > 64 * largest) bytes /= 2;
     while (bytes > b->dev->info.memory / 8) bytes /= 2;
     if (b->dev->info.allocation)
         while (bytes > b->dev->info.allocation / 2) bytes /= 2;
