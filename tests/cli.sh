@@ -40,9 +40,23 @@ refused 2 "takes options only" "$oedit" edit model.gguf
 refused 2 "--out: wanted a file" "$oedit" edit -m x -p "a b" --subject a --target c
 refused 2 "wanted --requests FILE" "$oedit" edit -m x -o y
 refused 2 "wanted --requests FILE" "$oedit" eval -m x
+refused 2 "did you mean gemm?" "$oedit" bench gemn
+refused 2 "bench: got 'speed', wanted of probe,gemm,ops" "$oedit" bench speed
+refused 2 "bench edit: wanted a model file" "$oedit" bench gemm edit
+refused 2 "--shapes: got 'smollm', wanted of smollm2," "$oedit" bench --shapes tiny,smollm
+refused 2 "--shapes: got ''" "$oedit" bench --shapes ""
+refused 2 "--rows: got '1,0'" "$oedit" bench --rows 1,0
+refused 2 "--rows: got '5x'" "$oedit" bench --rows 5x
+refused 2 "--dtype: got 'q3'" "$oedit" bench --dtype f32,q3
+refused 2 "wanted one of markdown|json|csv" "$oedit" bench --format xml
+refused 2 "--repeat: got '0', wanted a whole number from 1" "$oedit" bench --repeat 0
+refused 2 "--least: got 'long'" "$oedit" bench --least long
+refused 1 "cannot write no/such/folder/y" "$oedit" bench gemm -o no/such/folder/y
+refused 5 "cannot open none.gguf" "$oedit" bench model -m none.gguf -o y
+refused 3 "no such device" "$oedit" bench gemm --device "no such device" -o y
 right "$oedit" --help
 right "$oedit" --version
-for command in edit eval generate logits tokenize stats grad devices; do
+for command in edit eval generate logits tokenize stats grad devices bench; do
     right "$oedit" $command --help
     [ "$(wc -l < out.txt)" -le 56 ] || { echo "FAILED: $command --help is longer than a screen"; failed=1; }
 done

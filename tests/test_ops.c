@@ -444,6 +444,55 @@ static void test_sum_parts(void **state)
     }
 }
 
+// The bench believes in this many steps: that they were made shows in the result.
+static void test_probe_fma(void **state)
+{
+    struct rig *rig = *state;
+    const float m = 0.96875f, c = 0.25f;
+    for (size_t s = 0; s < COUNT(sizes) * 2; s++) {
+        uint32_t n = sizes[s / 2], rounds = 1 + 2 * (uint32_t)(s % 3);
+        double *want = ref_zeros(n);
+        fbuf y = rig_out(rig, n);
+        op_probe_fma(&rig->cmd, (struct probe_fma_args){.y = y, .n = n, .rounds = rounds,
+                                                        .fused = s & 1, .m = m, .c = c});
+        rig_run(rig);
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t k = 0; k < 8; k++) {
+                double x = (i & 7) + k;
+                for (uint32_t step = 0; step < 16 * rounds; step++) x = x * (double)m + (double)c;
+                want[i] += x;
+            }
+        // Each step rounds twice and shrinks what came before by m.
+        rig_near(rig, "probe_fma", y, want, NULL, n, 2 / (1 - (double)m) + 8);
+        free(want);
+        rig_drop(rig);
+    }
+}
+
+static void test_probe_memory(void **state)
+{
+    struct rig *rig = *state;
+    enum { GROUPS = 3, THREADS = 64 * GROUPS };
+    for (size_t s = 0; s < COUNT(sizes); s++) {
+        uint32_t quads = sizes[s], n = 4 * quads, stretch = (quads + GROUPS - 1) / GROUPS;
+        float *x = rig_random(rig, n, 1);
+        double want[THREADS] = {0}, size[THREADS] = {0};
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t quad = i / 4, thread = quad / stretch * 64 + quad % stretch % 64;
+            want[thread] += (double)x[i];
+            size[thread] += fabs((double)x[i]);
+        }
+        fbuf from = rig_in(rig, x, n), to = rig_out(rig, n), sums = rig_out(rig, THREADS);
+        op_probe_memory(&rig->cmd, (struct probe_memory_args){from, to, n, GROUPS, 0});
+        op_probe_memory(&rig->cmd, (struct probe_memory_args){from, sums, n, GROUPS, 1});
+        rig_run(rig);
+        assert_memory_equal(rig_floats(rig, to), x, n * sizeof *x);
+        rig_near(rig, "probe_memory", sums, want, size, THREADS, n / 4.0 / THREADS + 4);
+        free(x);
+        rig_drop(rig);
+    }
+}
+
 // Operators without a case in a test_ops*.c, and the function that stands for it elsewhere.
 static const struct {
     const char *op, *file, *calls;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "base/log.h"
 #include "base/options.h"
 
 #define AT(field) offsetof(struct args, field)
@@ -11,18 +12,18 @@
 static const struct option table[] = {
     {"model", 'm', OPTION_TEXT, AT(model), "MODEL", "the model, a GGUF file", C_ALL & ~C_DEVICES, 0, 0},
     {"base", 0, OPTION_TEXT, AT(base), "MODEL", "the unedited model, for Loc", C_EVAL, 0, 0},
-    {"requests", 'r', OPTION_TEXT, AT(requests), "FILE", "edit requests: CounterFact, ROME, ZsRE; JSON or JSONL", C_EDIT | C_EVAL, 0, 0},
+    {"requests", 'r', OPTION_TEXT, AT(requests), "FILE", "edit requests: CounterFact, ROME, ZsRE; JSON or JSONL", C_EDIT | C_EVAL | C_BENCH, 0, 0},
     {"prompt", 'p', OPTION_TEXT, AT(prompt), "TEXT", "the prompt (edit: one request)", C_EDIT | C_GENERATE | C_LOGITS, 0, 0},
     {"subject", 0, OPTION_TEXT, AT(subject), "TEXT", "its subject, a part of the prompt", C_EDIT, 0, 0},
     {"target", 0, OPTION_TEXT, AT(target), "TEXT", "its new answer", C_EDIT, 0, 0},
-    {"out", 'o', OPTION_TEXT, AT(out), "FILE", "the file to write", C_EDIT | C_STATS | C_GRAD, 0, 0},
-    {"", 'n', OPTION_U32, AT(n), "N", "at most N requests (generate: new tokens)", C_EDIT | C_EVAL | C_GENERATE, 0, U32_MAX},
-    {"skip", 0, OPTION_U64, AT(skip), "K", "leave out the first K requests", C_EDIT | C_EVAL, 0, 1e15},
-    {"solver", 0, OPTION_CHOICE, AT(solver), "memit|rome", "how an edit becomes a matrix [memit]", C_EDIT, 0, 0},
-    {"guard", 0, OPTION_CHOICE, AT(guard), "none|r-edit|oedit|oedit-plus", "what keeps edits apart [none]", C_EDIT, 0, 0},
-    {"layer", 0, OPTION_U32, AT(layer), "L", "the edited layer [the model's hparams]", C_EDIT | C_STATS | C_GRAD, 0, 1000},
-    {"text", 0, OPTION_TEXT, AT(text), "FILE", "text for C and grad G (eval: for perplexity)", C_EDIT | C_EVAL | C_STATS | C_GRAD, 0, 0},
-    {"tokens", 0, OPTION_U32, AT(tokens), "N", "tokens of it to use", C_EDIT | C_EVAL | C_STATS | C_GRAD, 1, 1e9},
+    {"out", 'o', OPTION_TEXT, AT(out), "FILE", "the file to write", C_EDIT | C_STATS | C_GRAD | C_BENCH, 0, 0},
+    {"", 'n', OPTION_U32, AT(n), "N", "at most N requests (generate: new tokens)", C_EDIT | C_EVAL | C_GENERATE | C_BENCH, 0, U32_MAX},
+    {"skip", 0, OPTION_U64, AT(skip), "K", "leave out the first K requests", C_EDIT | C_EVAL | C_BENCH, 0, 1e15},
+    {"solver", 0, OPTION_CHOICE, AT(solver), "memit|rome", "how an edit becomes a matrix [memit]", C_EDIT | C_BENCH, 0, 0},
+    {"guard", 0, OPTION_CHOICE, AT(guard), "none|r-edit|oedit|oedit-plus", "what keeps edits apart [none]", C_EDIT | C_BENCH, 0, 0},
+    {"layer", 0, OPTION_U32, AT(layer), "L", "the edited layer [the model's hparams]", C_EDIT | C_STATS | C_GRAD | C_BENCH, 0, 1000},
+    {"text", 0, OPTION_TEXT, AT(text), "FILE", "text for C and grad G (eval: for perplexity)", C_EDIT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 0, 0},
+    {"tokens", 0, OPTION_U32, AT(tokens), "N", "tokens of it to use", C_EDIT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 1, 1e9},
     {"lambda", 0, OPTION_F32, AT(lambda), "X", "weight of C in MEMIT (Eq. 6)", C_EDIT, 0, 1e9},
     {"lambda1", 0, OPTION_F32, AT(lambda1), "X", "O-Edit: against earlier edits (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda2", 0, OPTION_F32, AT(lambda2), "X", "O-Edit: against implicit knowledge (Eq. 13)", C_EDIT, 0, 1e6},
@@ -30,18 +31,24 @@ static const struct option table[] = {
     {"q-max", 0, OPTION_U32, AT(q_max), "N", "at most N of them (App. C.3)", C_EDIT, 0, U32_MAX},
     {"cosine", 0, OPTION_CHOICE, AT(cosine), "square|abs|signed", "O-Edit's penalty [square]", C_EDIT, 0, 0},
     {"projector", 0, OPTION_CHOICE, AT(projector), "paper|exact", "O-Edit+: Eq. 28 as printed, or Eq. 15 [paper]", C_EDIT, 0, 0},
-    {"steps", 0, OPTION_U32, AT(steps), "N", "steps of Adam at most", C_EDIT, 1, 10000},
+    {"steps", 0, OPTION_U32, AT(steps), "N", "steps of Adam at most", C_EDIT | C_BENCH, 1, 10000},
     {"rate", 0, OPTION_F32, AT(rate), "X", "its learning rate", C_EDIT, 0, 100},
     {"clamp", 0, OPTION_F32, AT(clamp), "X", "|delta| at most X |v0|", C_EDIT, 0, 1e6},
     {"kl", 0, OPTION_F32, AT(kl), "X", "weight of the KL term (Eq. 5)", C_EDIT, 0, 1e6},
     {"decay", 0, OPTION_F32, AT(decay), "X", "weight of |delta| / |v0|^2", C_EDIT, 0, 1e6},
-    {"stop", 0, OPTION_F32, AT(stop), "X", "loss that is low enough", C_EDIT, 0, 100},
-    {"ridge", 0, OPTION_F32, AT(ridge), "X", "adds X mean(diag C) to C's diagonal", C_EDIT, 0, 1e6},
-    {"contexts", 0, OPTION_U32, AT(contexts), "N", "prefixes of the model's own before each prompt", C_EDIT, 0, 1000},
+    {"stop", 0, OPTION_F32, AT(stop), "X", "loss that is low enough", C_EDIT | C_BENCH, 0, 100},
+    {"ridge", 0, OPTION_F32, AT(ridge), "X", "adds X mean(diag C) to C's diagonal", C_EDIT | C_BENCH, 0, 1e6},
+    {"contexts", 0, OPTION_U32, AT(contexts), "N", "prefixes of the model's own before each prompt", C_EDIT | C_BENCH, 0, 1000},
     {"zsre-target", 0, OPTION_CHOICE, AT(zsre_target), "alt|answers", "which ZsRE answer is new [alt]", C_EDIT | C_EVAL, 0, 0},
     {"out-type", 0, OPTION_CHOICE, AT(out_type), "f32|f16", "how the edited matrix is stored [f32]", C_EDIT, 0, 0},
-    {"hparams", 0, OPTION_TEXT, AT(hparams), "FILE", "hyper-parameters, as in assets/hparams", C_EDIT | C_STATS | C_GRAD, 0, 0},
+    {"hparams", 0, OPTION_TEXT, AT(hparams), "FILE", "hyper-parameters, as in assets/hparams", C_EDIT | C_STATS | C_GRAD | C_BENCH, 0, 0},
     {"log", 0, OPTION_TEXT, AT(log), "FILE", "one JSON line an edit [stderr with -v]", C_EDIT, 0, 0},
+    {"shapes", 0, OPTION_TEXT, AT(shapes), "LIST", "of smollm2,mistral-7b,llama3-8b,tiny", C_BENCH, 0, 0},
+    {"rows", 0, OPTION_TEXT, AT(rows), "LIST", "rows of the products [1,7,13,16,43,64,256; others 13,256]", C_BENCH, 0, 0},
+    {"dtype", 0, OPTION_TEXT, AT(dtype), "LIST", "how weights are stored: f32,f16,q8_0,q4_1,... [f32]", C_BENCH, 0, 0},
+    {"repeat", 0, OPTION_U32, AT(repeat), "N", "measure N times [5; edits 3]", C_BENCH, 1, 1000},
+    {"least", 0, OPTION_U32, AT(least), "MS", "a timing takes so long at least [20]", C_BENCH, 1, 10000},
+    {"format", 0, OPTION_CHOICE, AT(format), "markdown|json|csv", "of the tables [markdown]", C_BENCH, 0, 0},
     {"answers", 0, OPTION_FLAG, AT(answers), "", "print each prompt's top answer before and after", C_EDIT, 0, 0},
     {"temp", 0, OPTION_F32, AT(temperature), "T", "temperature; 0 is greedy [0]", C_GENERATE, 0, 100},
     {"top-k", 0, OPTION_U32, AT(top_sample), "K", "sample among the K best [40]", C_GENERATE, 1, 256},
@@ -51,7 +58,7 @@ static const struct option table[] = {
     {"device", 0, OPTION_TEXT, AT(device), "N|NAME", "which device (see oedit devices)", C_DEVICE_USERS, 0, 0},
     {"seed", 0, OPTION_U64, AT(seed), "S", "seed of all randomness [0]", C_DEVICE_USERS, 0, 1.8e19},
     {"json", 0, OPTION_FLAG, AT(json), "", "one JSON object on stdout", C_ALL & ~C_TOKENIZE, 0, 0},
-    {"profile", 0, OPTION_FLAG, AT(profile), "", "table of operators: calls, ms, GFLOP/s, GB/s", C_DEVICE_USERS, 0, 0},
+    {"profile", 0, OPTION_FLAG, AT(profile), "", "where the time goes, by operator and by phase", C_DEVICE_USERS, 0, 0},
     {"validate", 0, OPTION_FLAG, AT(validate), "", "Khronos validation layer on", C_DEVICE_USERS, 0, 0},
     {"list-devices", 0, OPTION_FLAG, AT(list_devices), "", "list the devices and leave", C_DEVICE_USERS, 0, 0},
     {"verbose", 'v', OPTION_FLAG, AT(verbose), "", "say more", C_ALL, 0, 0},
@@ -61,10 +68,10 @@ static const struct option table[] = {
 
 struct args args_default(void)
 {
-    return (struct args){.layer = UINT32_MAX, .lambda = NAN, .lambda1 = NAN, .lambda2 = NAN,
+    return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .lambda1 = NAN, .lambda2 = NAN,
                          .lambda3 = NAN, .rate = NAN, .clamp = NAN, .decay = NAN, .kl = NAN,
                          .stop = NAN, .ridge = NAN, .contexts = UINT32_MAX, .q_max = UINT32_MAX,
-                         .top = 10, .top_sample = 40};
+                         .top = 10, .top_sample = 40, .solver = -1};
 }
 
 bool args_parse(struct args *args, unsigned command, int argc, char **argv, const char **extra,

@@ -13,17 +13,23 @@ enum command_bit {
     C_STATS = 32,
     C_GRAD = 64,
     C_DEVICES = 128,
-    C_DEVICE_USERS = C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD,
-    C_ALL = 255,
+    C_BENCH = 256,
+    C_DEVICE_USERS = C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH,
+    C_WORDS = C_BENCH, // take words that are no options
+    C_ALL = 511,
 };
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
-        *log;
+        *log, *shapes, *dtype, *rows;
+    const char *const *words; // that are no options [word_count]
+    int word_count;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers;
-    int solver, guard, out_type, cosine, projector, zsre_target; // numbers of their words
-    uint32_t n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
+    // Numbers of their words; solver -1: not said.
+    int solver, guard, out_type, cosine, projector, zsre_target, format;
+    uint32_t repeat, least, n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
     uint64_t skip, seed;
+    double started; // the clock when the program began
     float lambda, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, temperature;
 };
 

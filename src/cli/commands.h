@@ -18,3 +18,4 @@ bool command_tokenize(const struct args *args);
 bool command_stats(const struct args *args);
 bool command_grad(const struct args *args);
 bool command_devices(const struct args *args);
+bool command_bench(const struct args *args);

@@ -39,6 +39,10 @@ static const struct command commands[] = {
      "  oedit devices\n"
      "  oedit devices --json\n"
      "  oedit edit --device 1 ..."},
+    {"bench", C_BENCH, command_bench, "speed: probe, gemm, ops, growth; with --model also model and edit",
+     "  oedit bench\n"
+     "  oedit bench model edit -m model.gguf --solver memit\n"
+     "  oedit bench gemm --shapes llama3-8b --dtype f32,q4_1 --rows 1,64 --format csv -o gemm.csv"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -78,8 +82,10 @@ static bool run(const struct command *command, int argc, char **argv)
         printf("\n%s\n", command->examples);
         return true;
     }
-    if (extra_count) return fail(STATUS_USAGE, "%s takes options only, got '%s'", command->name,
+    if (extra_count && !(command->bit & C_WORDS)) return fail(STATUS_USAGE, "%s takes options only, got '%s'", command->name,
                                  extra[0]);
+    args.words = extra;
+    args.word_count = extra_count;
     log_level_set(args.quiet ? LOG_QUIET : args.verbose ? LOG_VERBOSE : LOG_NORMAL);
     if (args.list_devices) return command_devices(&args);
     return command->run(&args);

@@ -22,6 +22,7 @@ bool save_model(struct opened *o, struct editor *e, const char *path, enum dtype
                 uint64_t seed, const struct dataset *data)
 {
     const struct config *c = &o->model.config;
+    const char *before = account_phase(&o->dev.account, "save");
     uint64_t n = (uint64_t)c->dim * c->ffn;
     float *matrix = mem_new(n, sizeof *matrix, "the edited matrix");
     cJSON *run = run_json(e, seed);
@@ -44,6 +45,7 @@ bool save_model(struct opened *o, struct editor *e, const char *path, enum dtype
     cJSON_free(text);
     cJSON_Delete(run);
     free(matrix);
+    account_phase(&o->dev.account, before);
     if (ok) log_say("wrote %s", path);
     return ok;
 }

@@ -7,7 +7,7 @@
 // Words in the order of the option table.
 const char *settings_solver(const struct args *args)
 {
-    return (const char *[]){"memit", "rome"}[args->solver];
+    return (const char *[]){"memit", "rome"}[args->solver < 0 ? 0 : args->solver];
 }
 
 const char *settings_guard(const struct args *args)

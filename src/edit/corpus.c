@@ -52,6 +52,16 @@ bool corpus_from_file(struct corpus *c, const struct tokenizer *tokenizer, const
     return ok;
 }
 
+bool corpus_from_ids(struct corpus *c, const uint32_t *ids, uint32_t count, uint32_t block)
+{
+    *c = (struct corpus){.count = count, .block = block, .source = "given tokens"};
+    c->tokens = mem_new(count, sizeof *c->tokens, "a text");
+    if (!c->tokens) return false;
+    memcpy(c->tokens, ids, count * sizeof *ids);
+    identify(c);
+    return true;
+}
+
 // Fills texts [first, first + OWN_TEXTS) of the corpus.
 static bool sample(struct corpus *c, const struct model *model, uint32_t start, uint32_t first,
                    uint64_t seed, struct progress *bar)

@@ -13,6 +13,8 @@ struct corpus {
 // The first `limit` tokens of a file; fewer, said so, if the file is shorter.
 bool corpus_from_file(struct corpus *corpus, const struct tokenizer *tokenizer, const char *path,
                       uint32_t limit, uint32_t block);
+// `count` given tokens, copied.
+bool corpus_from_ids(struct corpus *corpus, const uint32_t *ids, uint32_t count, uint32_t block);
 // At least `limit` tokens sampled from the model itself, 32 texts at a time; kept in the cache.
 bool corpus_from_model(struct corpus *corpus, struct model *model, struct weights *weights,
                        const struct tokenizer *tokenizer, uint32_t limit, uint64_t seed);

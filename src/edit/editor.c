@@ -61,6 +61,7 @@ static bool corpus_open(struct editor *e, struct weights *weights,
 {
     const struct hparams *h = &e->hparams;
     uint32_t tokens = o->tokens ? o->tokens : o->text ? h->stats_tokens : 2 * e->model->config.ffn;
+    if (o->ids) return corpus_from_ids(corpus, o->ids, tokens, h->block);
     if (o->text) return corpus_from_file(corpus, e->tokenizer, o->text, tokens, h->block);
     return corpus_from_model(corpus, e->model, weights, e->tokenizer, tokens, o->seed);
 }
@@ -92,9 +93,12 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
     if (ok && e->hparams.layer >= model->config.layers)
         ok = fail(STATUS_USAGE, "--layer: got %u, the model has layers 0 to %u", e->hparams.layer,
                   model->config.layers - 1);
-    ok = ok && vectors(e) && contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed) &&
-         statistics(e, weights, o) && model_edit(model, e->hparams.layer) &&
+    const char *before = account_phase(&model->dev->account, "contexts");
+    ok = ok && vectors(e) && contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
+    account_phase(&model->dev->account, "statistics");
+    ok = ok && statistics(e, weights, o) && model_edit(model, e->hparams.layer) &&
          (!e->guard->start || e->guard->start(e));
+    account_phase(&model->dev->account, before);
     if (!ok) editor_close(e);
     return ok;
 }

@@ -104,7 +104,7 @@ static bool apply(struct editor *e, struct edit *edit)
                                        .cols = c->ffn, .alpha = 1});
     bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
-    return ok && (!e->guard->commit || e->guard->commit(e, edit));
+    return ok;
 }
 
 // A median that follows its input by small steps; outliers do not move it.
@@ -135,15 +135,25 @@ static void warn(struct editor *e, const struct edit *edit)
     median_follow(&e->medians[1], edit->k_norm);
 }
 
+// Names what comes next in the account of time and work; always true.
+static bool phase(struct editor *e, const char *name)
+{
+    account_phase(&e->model->dev->account, name);
+    return true;
+}
+
 static bool edit_one(struct editor *e, struct edit *edit)
 {
     double started = log_clock();
     struct penalty penalties[2] = {0};
+    const struct guard *guard = e->guard;
     edit->kept = 1;
-    bool ok = keys_find(e, edit) &&
-              (!e->guard->loss || e->guard->loss(e, edit, penalties)) &&
-              value_find(e, edit, penalties) && e->solver->solve(e, edit) &&
-              (!e->guard->project || e->guard->project(e, edit)) && apply(e, edit);
+    bool ok = phase(e, "keys") && keys_find(e, edit) && phase(e, "guard") &&
+              (!guard->loss || guard->loss(e, edit, penalties)) &&
+              value_find(e, edit, penalties) && phase(e, "solve") && e->solver->solve(e, edit) &&
+              phase(e, "guard") && (!guard->project || guard->project(e, edit)) &&
+              phase(e, "update") && apply(e, edit) && phase(e, "guard") &&
+              (edit->noop || !guard->commit || guard->commit(e, edit));
     if (!ok) return false;
     edit->milliseconds = 1e3 * (log_clock() - started);
     warn(e, edit);
@@ -161,7 +171,7 @@ static bool run_prepared(struct editor *e, const struct request *requests,
         struct edit edit = {.request = &requests[i], .prompts = &prompts[i],
                             .prepared = prepared, .first = prepared->first[i],
                             .number = e->edits + 1, .trace = trace};
-        ok = edit_one(e, &edit) && (!done || done(user, e, &edit));
+        ok = edit_one(e, &edit) && phase(e, "report") && (!done || done(user, e, &edit));
         progress_step(bar, 1);
     }
     free(trace);
@@ -171,6 +181,7 @@ static bool run_prepared(struct editor *e, const struct request *requests,
 bool sequence_run(struct editor *e, const struct request *requests, uint32_t count,
                   edit_done done, void *user)
 {
+    const char *before = account_phase(&e->model->dev->account, "prompts");
     struct prompts *prompts = mem_new(count, sizeof *prompts, "prompts");
     bool ok = prompts != NULL;
     // All requests are looked at before the first edit: bad input loses nothing.
@@ -181,12 +192,13 @@ bool sequence_run(struct editor *e, const struct request *requests, uint32_t cou
     progress_start(&bar, "editing", "edit", count);
     for (uint32_t i = 0, taken; ok && i < count; i += taken) {
         struct prepared prepared = {0};
-        ok = prepare(&prepared, e->model, prompts + i, count - i, e->hparams.layer, &taken) &&
+        ok = phase(e, "prepare") && prepare(&prepared, e->model, prompts + i, count - i, e->hparams.layer, &taken) &&
              run_prepared(e, requests + i, prompts + i, &prepared, taken, done, user, &bar);
         prepared_free(&prepared);
     }
     progress_end(&bar);
     for (uint32_t i = 0; prompts && i < count; i++) prompts_free(&prompts[i]);
     free(prompts);
+    account_phase(&e->model->dev->account, before);
     return ok;
 }

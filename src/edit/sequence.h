@@ -7,6 +7,7 @@ struct sequence_options {
     const char *solver, *guard;
     struct hparams hparams; // taken over
     const char *text;       // for C and grad G; NULL: the model's own samples
+    const uint32_t *ids;    // or tokens of it, ready-made; copied
     uint32_t tokens;        // of it; 0: as the hyper-parameters say
     uint64_t seed;
 };

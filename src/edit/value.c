@@ -282,8 +282,10 @@ bool value_find(struct editor *editor, struct edit *edit, const struct penalty p
     bool stopped = false;
     edit->steps = 0;
     edit->length = 0;
+    account_phase(&editor->model->dev->account, "prefix");
     bool ok = split(&s, edit) && targets(&s, edit) && scratch(&s, penalties) &&
               prefix_pass(&s, edit);
+    account_phase(&editor->model->dev->account, "steps");
     if (ok) {
         cmd_start(&cmd, editor->model->dev, true);
         record_step(&cmd, &s, edit, penalties);

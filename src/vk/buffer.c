@@ -241,7 +241,10 @@ static bool buffer_make(struct device *dev, uint64_t bytes, bool staging, const 
 
 bool buffer_new(struct device *dev, uint64_t bytes, const char *name, struct buffer **buffer)
 {
-    return buffer_make(dev, bytes, false, name, buffer);
+    enum host before = account_host(&dev->account, HOST_MEMORY);
+    bool ok = buffer_make(dev, bytes, false, name, buffer);
+    account_host(&dev->account, before);
+    return ok;
 }
 
 void buffer_free(struct device *dev, struct buffer **out)
@@ -249,6 +252,7 @@ void buffer_free(struct device *dev, struct buffer **out)
     struct buffer *buffer = *out;
     *out = NULL;
     if (!buffer) return;
+    enum host before = account_host(&dev->account, HOST_MEMORY);
     size_t i = place(dev, buffer->address);
     memmove(&dev->buffers[i], &dev->buffers[i + 1],
             (dev->buffer_count - i - 1) * sizeof *dev->buffers);
@@ -265,9 +269,10 @@ void buffer_free(struct device *dev, struct buffer **out)
         block_free(dev, block);
     }
     free(buffer);
+    account_host(&dev->account, before);
 }
 
-static bool copy_wait(struct device *dev, struct buffer *from, uint64_t from_offset,
+static bool copy_wait(struct device *dev, const struct buffer *from, uint64_t from_offset,
                       struct buffer *to, uint64_t to_offset, uint64_t bytes)
 {
     VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
@@ -330,17 +335,35 @@ static bool staged(struct device *dev, struct buffer *buffer, uint64_t offset, u
 bool buffer_write(struct device *dev, struct buffer *buffer, uint64_t offset, const void *data,
                   uint64_t bytes)
 {
-    if (!buffer->block->mapped) return staged(dev, buffer, offset, NULL, data, bytes);
-    memcpy(buffer->block->mapped + buffer->offset + offset, data, bytes);
-    return true;
+    bool ok = true;
+    enum host before = account_host(&dev->account, HOST_MEMORY);
+    if (!buffer->block->mapped)
+        ok = staged(dev, buffer, offset, NULL, data, bytes);
+    else
+        memcpy(buffer->block->mapped + buffer->offset + offset, data, bytes);
+    account_host(&dev->account, before);
+    return ok;
 }
 
 bool buffer_read(struct device *dev, struct buffer *buffer, uint64_t offset, void *data,
                  uint64_t bytes)
 {
-    if (!buffer->block->mapped) return staged(dev, buffer, offset, data, NULL, bytes);
-    memcpy(data, buffer->block->mapped + buffer->offset + offset, bytes);
-    return true;
+    bool ok = true;
+    enum host before = account_host(&dev->account, HOST_MEMORY);
+    if (!buffer->block->mapped)
+        ok = staged(dev, buffer, offset, data, NULL, bytes);
+    else
+        memcpy(data, buffer->block->mapped + buffer->offset + offset, bytes);
+    account_host(&dev->account, before);
+    return ok;
+}
+
+bool buffer_copy(struct device *dev, const struct buffer *from, struct buffer *to, uint64_t bytes)
+{
+    enum host before = account_host(&dev->account, HOST_MEMORY);
+    bool ok = copy_wait(dev, from, 0, to, 0, bytes);
+    account_host(&dev->account, before);
+    return ok;
 }
 
 bool buffer_from(struct device *dev, const void *data, uint64_t bytes, const char *name,

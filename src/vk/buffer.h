@@ -24,6 +24,9 @@ bool buffer_write(struct device *dev, struct buffer *buffer, uint64_t offset, co
 bool buffer_read(struct device *dev, struct buffer *buffer, uint64_t offset, void *data,
                  uint64_t bytes);
 
+// Copies by the driver's own means between buffers; runs and waits.
+bool buffer_copy(struct device *dev, const struct buffer *from, struct buffer *to, uint64_t bytes);
+
 // A new buffer with a copy of `data` in it.
 bool buffer_from(struct device *dev, const void *data, uint64_t bytes, const char *name,
                  struct buffer **buffer);

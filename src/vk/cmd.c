@@ -25,7 +25,8 @@ struct segment {
     VkQueryPool queries; // with --profile only
     struct timed *timed;
     size_t timed_count;
-    double cost, submitted;
+    struct work work; // of one run
+    double submitted;
     bool running;
 };
 
@@ -100,6 +101,7 @@ static bool segment_open(struct cmd *cmd)
         return false;
     cmd->open = true;
     cmd->cost = 0;
+    segment->work.submits = 1;
     if (segment->queries)
         dev->vk.vkCmdResetQueryPool(segment->commands, segment->queries, 0, 2 * QUERIES);
     // Whatever ran before, on this queue or the host, is done and visible.
@@ -115,7 +117,6 @@ static bool segment_close(struct cmd *cmd)
     if (!cmd->open) return true;
     cmd->open = false;
     struct segment *segment = &cmd->segments[cmd->segment_count - 1];
-    segment->cost = cmd->cost;
     barrier(cmd, VK_ACCESS_SHADER_WRITE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
             VK_ACCESS_HOST_READ_BIT | VK_ACCESS_TRANSFER_READ_BIT,
             VK_PIPELINE_STAGE_HOST_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT);
@@ -129,10 +130,12 @@ static bool segment_submit(struct cmd *cmd, struct segment *segment)
                            .commandBufferCount = 1,
                            .pCommandBuffers = &segment->commands};
     segment->submitted = log_clock();
-    if (!device_check(dev->vk.vkQueueSubmit(dev->queue, 1, &submit, segment->fence), "submitting"))
-        return false;
-    segment->running = true;
-    return true;
+    enum host before = account_host(&dev->account, HOST_DEVICE);
+    segment->running = device_check(
+        dev->vk.vkQueueSubmit(dev->queue, 1, &submit, segment->fence), "submitting");
+    if (segment->running) account_work(&dev->account, &segment->work);
+    account_host(&dev->account, before);
+    return segment->running;
 }
 
 static bool segment_times(struct cmd *cmd, struct segment *segment)
@@ -149,9 +152,9 @@ static bool segment_times(struct cmd *cmd, struct segment *segment)
                            "reading timestamps");
     for (size_t i = 0; ok && i < segment->timed_count; i++) {
         const struct timed *t = &segment->timed[i];
-        device_profile_add(dev, t->name,
-                           (double)(ticks[2 * i + 1] - ticks[2 * i]) * dev->tick_seconds, t->flops,
-                           t->bytes);
+        double seconds = (double)(ticks[2 * i + 1] - ticks[2 * i]) * dev->tick_seconds;
+        device_profile_add(dev, t->name, seconds, t->flops, t->bytes);
+        account_timed(&dev->account, seconds);
     }
     free(ticks);
     return ok;
@@ -161,12 +164,15 @@ static bool segment_wait(struct cmd *cmd, struct segment *segment)
 {
     struct device *dev = cmd->dev;
     if (!segment->running) return true;
+    enum host before = account_host(&dev->account, HOST_DEVICE);
     VkResult result =
         dev->vk.vkWaitForFences(dev->handle, 1, &segment->fence, VK_TRUE, WAIT_NANOSECONDS);
     segment->running = false;
-    if (!device_check(result, "waiting for the device")) return false;
-    return device_check(dev->vk.vkResetFences(dev->handle, 1, &segment->fence), "a fence") &&
-           segment_times(cmd, segment);
+    bool ok = device_check(result, "waiting for the device") &&
+              device_check(dev->vk.vkResetFences(dev->handle, 1, &segment->fence), "a fence") &&
+              segment_times(cmd, segment);
+    account_host(&dev->account, before);
+    return ok;
 }
 
 // Learns how fast the device is, so that the next recordings are cut to SUBMIT_SECONDS.
@@ -180,14 +186,22 @@ static void learn(struct device *dev, double cost, double seconds)
 // While a one-time recording grows, its finished pieces already run.
 static bool segment_send(struct cmd *cmd)
 {
+    const bool profile = cmd->dev->profile != NULL;
     if (!segment_close(cmd)) return false;
     if (cmd->segment_count - cmd->waited >= IN_FLIGHT) {
         struct segment *oldest = &cmd->segments[cmd->waited++];
+        double cost = oldest->work.flops + oldest->work.bytes;
         if (!segment_wait(cmd, oldest)) return false;
-        learn(cmd->dev, oldest->cost, (log_clock() - oldest->submitted) / IN_FLIGHT);
+        if (!profile) learn(cmd->dev, cost, (log_clock() - oldest->submitted) / IN_FLIGHT);
         segment_free(cmd->dev, oldest); // a long recording must not pile up
     }
-    return segment_submit(cmd, &cmd->segments[cmd->segment_count - 1]);
+    struct segment *last = &cmd->segments[cmd->segment_count - 1];
+    if (!segment_submit(cmd, last)) return false;
+    if (!profile) return true;
+    // A profile is to account for the wall time: the host waits, nothing overlaps.
+    if (!segment_wait(cmd, last)) return false;
+    learn(cmd->dev, last->work.flops + last->work.bytes, log_clock() - last->submitted);
+    return true;
 }
 
 // Reading after a write, writing after a read or a write, in the same buffer: wait.
@@ -245,6 +259,10 @@ static bool try_dispatch(struct cmd *cmd, const struct dispatch *d)
         if (d->access[i] != 'w') buffers[i]->read_at = cmd->epoch;
     }
     record(cmd, d, pipeline);
+    struct work *work = &cmd->segments[cmd->segment_count - 1].work;
+    work->flops += d->flops;
+    work->bytes += d->bytes;
+    work->dispatches++;
     cmd->cost += cost;
     cmd->total_cost += cost;
     return true;
@@ -256,12 +274,17 @@ void cmd_dispatch(struct cmd *cmd, const struct dispatch *dispatch)
         if (dispatch->groups[i] == 0) return; // nothing to do
         assert(dispatch->groups[i] <= 65535);
     }
-    if (!cmd->failed) cmd->failed = !try_dispatch(cmd, dispatch);
+    if (cmd->failed) return;
+    enum host before = account_host(&cmd->dev->account, HOST_RECORD);
+    cmd->failed = !try_dispatch(cmd, dispatch);
+    account_host(&cmd->dev->account, before);
 }
 
 static void segments_drop(struct cmd *cmd)
 {
+    enum host before = account_host(&cmd->dev->account, HOST_RECORD);
     for (size_t i = 0; i < cmd->segment_count; i++) segment_free(cmd->dev, &cmd->segments[i]);
+    account_host(&cmd->dev->account, before);
     cmd->segment_count = cmd->waited = 0;
     cmd->open = false;
     cmd->cost = cmd->total_cost = 0;

@@ -292,6 +292,8 @@ static bool handle_open(struct device *dev, bool profile)
 bool device_open(struct device *dev, const struct device_options *options)
 {
     *dev = (struct device){.rate = 1e9, .inspect = options->inspect};
+    account_start(&dev->account, options->started > 0 ? options->started : log_clock());
+    account_phase(&dev->account, "open device");
     if (!instance_open(&dev->instance, options->validate)) return false;
     if (options->validate) {
         VkDebugUtilsMessengerCreateInfoEXT info = {
@@ -308,6 +310,7 @@ bool device_open(struct device *dev, const struct device_options *options)
         dev->profile_capacity = 1;
         ok = dev->profile != NULL;
     }
+    account_phase(&dev->account, "");
     if (!ok) device_close(dev);
     return ok;
 }

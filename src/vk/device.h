@@ -5,11 +5,14 @@
 #include <stdint.h>
 #include <volk.h>
 
+#include "vk/account.h"
+
 struct device_options {
     const char *name; // index into the list, or a part of the name; NULL: the best one
     bool validate;    // Khronos validation layer on, its errors counted
-    bool profile;     // time every dispatch
+    bool profile;     // time every dispatch; nothing overlaps then
     bool inspect;     // pipelines keep what the compiler says of them (tools/amd_stats.c)
+    double started;   // log_clock() when the program began; 0: now
 };
 
 // What --list-devices and every report say about a device.
@@ -64,6 +67,7 @@ struct device {
     void *tuning;        // of ops/tune.h, freed at close
     struct profile_row *profile; // NULL unless asked for
     size_t profile_count, profile_capacity;
+    struct account account; // where time and work go
     uint32_t epoch; // barriers recorded so far; recordings must not be interleaved
     uint32_t validation_errors;
     bool inspect;

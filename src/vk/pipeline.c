@@ -72,8 +72,10 @@ bool device_pipeline(struct device *dev, const struct shader *shader, uint32_t l
         return false;
     struct pipeline made = {.shader = shader, .local = local};
     double started = log_clock();
-    if (!device_check(pipeline_make(dev, shader, local, &made.handle), shader->name))
-        return false;
+    enum host before = account_host(&dev->account, HOST_COMPILE);
+    bool ok = device_check(pipeline_make(dev, shader, local, &made.handle), shader->name);
+    account_host(&dev->account, before);
+    if (!ok) return false;
     log_detail("pipeline %s (%u threads): %.0f ms", shader->name, local,
                1e3 * (log_clock() - started));
     dev->pipelines[dev->pipeline_count++] = made;
