@@ -71,7 +71,9 @@ struct editor {
     struct buffer *moment; // C [ffn, ffn]
     struct factor factor;
     // Guards: V, and grad G's left singular vectors as rows, with those in use after Eq. 26.
-    struct basis basis;
+    struct basis basis, joint; // V; V and G together (the exact projector)
+    uint32_t joint_rows;       // of G in joint
+    uint32_t freed_rows, freed_against; // rows of G in implicit_, and of V they are freed of
     struct buffer *directions; // [dim, dim]
     uint32_t direction_count;  // with singular values above rounding
     struct buffer *implicit_, *coefficients, *norms_v, *norms_g;

@@ -6,12 +6,13 @@
 #include "base/status.h"
 
 // Core gradient space: V, an orthonormal basis of the span of all u (O-Edit Eq. 7, Eq. 11), and
-// the first q left singular vectors of grad G.
+// the first q left singular vectors of grad G. Everything here is O(d (r + q)) an edit.
 static bool cgs_start(struct editor *e)
 {
     struct device *dev = e->model->dev;
     uint64_t dim = e->model->config.dim;
     return basis_new(dev, (uint32_t)dim, 64, &e->basis) &&
+           basis_new(dev, (uint32_t)dim, 64, &e->joint) &&
            buffer_new(dev, dim * dim * 4, "directions of grad G", &e->implicit_) &&
            buffer_new(dev, dim * dim * 4, "coefficients", &e->coefficients) &&
            buffer_new(dev, dim * 4, "norms", &e->norms_v) &&
@@ -22,6 +23,7 @@ static void cgs_stop(struct editor *e)
 {
     struct device *dev = e->model->dev;
     basis_free(&e->basis);
+    basis_free(&e->joint);
     buffer_free(dev, &e->implicit_);
     buffer_free(dev, &e->coefficients);
     buffer_free(dev, &e->norms_v);
@@ -35,27 +37,64 @@ static void norms(struct cmd *cmd, struct matrix rows, fbuf y)
                                             .w_step = rows.cols});
 }
 
-// G <- G - V V^T G from the original G at every edit (O-Edit Eq. 12, Eq. 26); q = lambda3 T.
-static bool cgs_implicit(struct editor *e, struct edit *edit, struct matrix *g)
+// Rows [from, to) of V.
+static struct matrix basis_part(const struct basis *basis, uint32_t from, uint32_t to)
 {
-    const struct hparams *h = &e->hparams;
-    uint32_t dim = e->model->config.dim, q = e->direction_count;
-    double wanted = floor(h->lambda3 * edit->number);
+    struct matrix v = basis_matrix(basis);
+    v.data += 4ull * from * v.cols;
+    v.rows = to - from;
+    return v;
+}
+
+// q = floor(lambda3 T), at most q_max and what there is.
+static void directions_count(const struct editor *e, struct edit *edit)
+{
+    double wanted = floor(e->hparams.lambda3 * edit->number);
+    uint32_t q = e->direction_count;
     if (wanted < q) q = (uint32_t)wanted;
-    if (h->q_max < q) q = h->q_max;
+    if (e->hparams.q_max < q) q = e->hparams.q_max;
     edit->r = e->basis.rows;
     edit->q = q;
+}
+
+// G - V V^T G of the original G (O-Edit Eq. 12, Eq. 26). V grows by orthonormal vectors v and
+// v^T (G - V V^T G) = v^T G, so what was freed of V before needs to be freed of the new v only, and
+// new rows of G of all before.
+static bool cgs_implicit(struct editor *e, struct edit *edit, struct matrix *g)
+{
+    uint32_t dim = e->model->config.dim;
+    directions_count(e, edit);
+    const uint32_t q = edit->q, r = edit->r, fresh = e->freed_rows;
+    fbuf coef = e->coefficients->address;
     *g = matrix_of(e->implicit_->address, q, dim);
     if (q == 0) return true;
     struct cmd cmd;
     cmd_start(&cmd, e->model->dev, false);
-    op_axpby(&cmd, (struct axpby_args){.x = e->directions->address, .y = g->data, .n = q * dim,
-                                       .alpha = 1});
-    if (e->basis.rows)
-        project_rows(&cmd, *g, basis_matrix(&e->basis), e->coefficients->address, 1);
+    struct matrix added = *g;
+    added.data += 4ull * fresh * dim;
+    added.rows = q > fresh ? q - fresh : 0;
+    op_axpby(&cmd, (struct axpby_args){.x = e->directions->address + 4ull * fresh * dim,
+                                       .y = added.data, .n = added.rows * dim, .alpha = 1});
+    project_rows(&cmd, added, basis_part(&e->basis, 0, e->freed_against), coef, 1);
+    struct matrix all = *g;
+    if (fresh > q) all.rows = fresh;
+    project_rows(&cmd, all, basis_part(&e->basis, e->freed_against, r), coef, 1);
     norms(&cmd, *g, e->norms_g->address);
     bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
+    e->freed_rows = all.rows;
+    e->freed_against = r;
+    return ok;
+}
+
+// The span of V and G - V V^T G is that of V and G: a basis of both grows by what each edit adds.
+static bool cgs_joint(struct editor *e, struct edit *edit)
+{
+    uint64_t dim = e->model->config.dim;
+    directions_count(e, edit);
+    bool ok = true;
+    for (; ok && e->joint_rows < edit->q; e->joint_rows++)
+        ok = basis_push(&e->joint, e->directions->address + 4 * e->joint_rows * dim, NULL);
     return ok;
 }
 
@@ -76,25 +115,44 @@ static bool oedit_loss(struct editor *e, struct edit *edit, struct penalty penal
     return ok;
 }
 
-// O-Edit Eq. 15, Eq. 28: u <- u - V V^T u; G as in Eq. 26; u <- u - G G^T u. V is taken out twice
-// for orthogonality to rounding; once more at the end, where G may have put a little of it back.
-static bool oedit_plus_project(struct editor *e, struct edit *edit)
+// Eq. 28 as printed: u <- u - V V^T u; G as in Eq. 26; u <- u - G G^T u. V is taken out twice for
+// orthogonality to rounding; once more at the end, where G may have put a little of it back.
+static bool project_paper(struct editor *e, struct edit *edit)
 {
     struct matrix g, v = basis_matrix(&e->basis);
-    uint32_t dim = e->model->config.dim;
     fbuf u = e->u->address, scratch = e->coefficients->address;
-    double before = 0, after = 0;
-    if (!cgs_implicit(e, edit, &g) || !editor_dot(e, u, u, dim, &before)) return false;
-    if (e->hparams.projector == PROJECTOR_EXACT && g.rows &&
-        !basis_orthonormalise(e->model->dev, g, 0, NULL))
-        return false;
+    if (!cgs_implicit(e, edit, &g)) return false;
     struct cmd cmd;
     cmd_start(&cmd, e->model->dev, false);
     if (v.rows) project_out(&cmd, v, u, scratch, 2);
     if (g.rows) project_out(&cmd, g, u, scratch, 1);
     if (v.rows) project_out(&cmd, v, u, scratch, 1);
-    bool ok = cmd_run_once(&cmd) && editor_dot(e, u, u, dim, &after);
+    bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
+    return ok;
+}
+
+// Eq. 15: u leaves the span of V and G. Twice, as Gram-Schmidt.
+static bool project_exact(struct editor *e, struct edit *edit)
+{
+    if (!cgs_joint(e, edit)) return false;
+    struct cmd cmd;
+    cmd_start(&cmd, e->model->dev, false);
+    project_out(&cmd, basis_matrix(&e->joint), e->u->address, e->coefficients->address, 2);
+    bool ok = cmd_run_once(&cmd);
+    cmd_free(&cmd);
+    return ok;
+}
+
+static bool oedit_plus_project(struct editor *e, struct edit *edit)
+{
+    uint32_t dim = e->model->config.dim;
+    fbuf u = e->u->address;
+    bool exact = e->hparams.projector == PROJECTOR_EXACT;
+    double before = 0, after = 0;
+    bool ok = editor_dot(e, u, u, dim, &before) &&
+              (exact ? project_exact(e, edit) : project_paper(e, edit)) &&
+              editor_dot(e, u, u, dim, &after);
     edit->kept = ok && before > 0 ? sqrt(after / before) : 0;
     edit->noop = edit->kept < 1e-6; // rounding: u was inside the span
     return ok;
@@ -103,7 +161,9 @@ static bool oedit_plus_project(struct editor *e, struct edit *edit)
 static bool cgs_commit(struct editor *e, struct edit *edit)
 {
     (void)edit;
-    return basis_push(&e->basis, e->u->address, NULL);
+    return basis_push(&e->basis, e->u->address, NULL) &&
+           (e->hparams.projector != PROJECTOR_EXACT ||
+            basis_push(&e->joint, e->u->address, NULL));
 }
 
 // R-Edit: the averaged key everywhere (O-Edit Eq. 3, Eq. 4 to the letter).
