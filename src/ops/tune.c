@@ -158,7 +158,7 @@ static bool time_entry(struct device *dev, struct entry *e, fbuf x, fbuf y)
 {
     const double enough = 2e-3; // seconds
     uint32_t repeat = 1;
-    for (int run = 0; run < 5; run++) {
+    for (int run = 0; run < 8; run++) {
         struct cmd cmd;
         double started = log_clock();
         cmd_start(&cmd, dev, false);
@@ -262,12 +262,13 @@ done:
     return ok;
 }
 
-// ---- the cache: one file a device, driver and version of the program ----
+// ---- the cache: one file a device, driver and build of the program ----
 
 static char *cache_path(const struct device *dev)
 {
     char id[600], name[64];
-    snprintf(id, sizeof id, "%s %s %s", dev->info.name, dev->info.driver, OEDIT_VERSION);
+    snprintf(id, sizeof id, "%s %s %s %u", dev->info.name, dev->info.driver, OEDIT_VERSION,
+             op_build_count());
     uint64_t hash = XXH3_64bits(id, strlen(id));
     snprintf(name, sizeof name, "tiles-%016llx.json", (unsigned long long)hash);
     return options_cache_path(name);
