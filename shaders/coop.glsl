@@ -1,6 +1,6 @@
-// Products of 16 x 16 matrices of halves with sums in f32, as one type and a few macros: on the
-// device's matrix units (VK_KHR_cooperative_matrix), or, with EMULATE, by plain loops of 16 threads,
-// so that everything around them can be tested on any device.
+// Products of 16 x 16 matrices of halves with sums in f32, as one type and a few macros: on matrix
+// units (VK_KHR_cooperative_matrix), or, with EMULATE, by plain loops of 16 threads, so that
+// everything around them can be tested on any device.
 // Matrices stand in `memory`, 8 halves or 4 floats an element; `at` is where row 0 begins. A right
 // one is stored turned: its columns are rows there. A team is the threads that share a sum.
 #extension GL_KHR_shader_subgroup_basic : require

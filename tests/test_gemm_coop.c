@@ -1,6 +1,6 @@
 // The matrix product on matrix units. Few devices have them, so the same shader is also compiled
-// with EMULATE (shaders/coop.glsl): scaling, splitting, staging, edges are then the real ones on any
-// device, only the products of 16 x 16 are loops. The bound is the one derived in gemm_coop.comp.
+// with EMULATE (shaders/coop.glsl): scaling, splitting, staging and edges are then the real ones on
+// any device, only the products of 16 x 16 are loops. The bound is derived in gemm_coop.comp.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -243,8 +243,8 @@ static void test_nonfinite(void **state)
             struct product p = {.rows = 20, .outs = 40, .inner = 64, .alpha = 1};
             product_fill(rig, &p);
             double *x = ref_wide(p.x, (uint64_t)p.rows * p.inner);
-            double *want = ref_zeros((uint64_t)p.rows * p.outs), *bound = ref_zeros(p.rows * p.outs);
-            expect(&p, x, which == 0 ? 64 : 16, want, bound);
+            double *want = ref_zeros(p.rows * p.outs), *bound = ref_zeros(p.rows * p.outs);
+            expect(&p, x, which == 1 ? 16 : 64, want, bound);
             p.x[3 * p.inner + 40] = bad == 0 ? NAN : bad == 1 ? INFINITY : -INFINITY;
             fbuf y = product_record(rig, &p, which);
             rig_run(rig);
