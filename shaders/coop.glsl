@@ -1,6 +1,6 @@
-// Products of 16 x 16 matrices of halves with sums in f32, as one type and a few macros: on the
-// device's matrix units (VK_KHR_cooperative_matrix), or, with EMULATE, by plain loops of 16 threads,
-// so that everything around them can be tested on any device.
+// Products of 16 x 16 matrices of halves with sums in f32, as one type and a few macros: on matrix
+// units (VK_KHR_cooperative_matrix), or, with EMULATE, by plain loops of 16 threads, so that
+// everything around them can be tested on any device.
 // Matrices stand in `memory`, 8 halves or 4 floats an element; `at` is where row 0 begins. A right
 // one is stored turned: its columns are rows there. A team is the threads that share a sum.
 #extension GL_KHR_shader_subgroup_basic : require
@@ -25,21 +25,21 @@ uint lane()
 #define LOAD_RIGHT(matrix, at) matrix = at
 #define SUM_ZERO Sum(float[16](0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 
-// Eight halves, in order.
-void unpack8(uvec4 words, out vec4 low, out vec4 high)
+// Four halves, in order. A device may flush denormal ones: this one does.
+vec4 unpack4(uvec2 words)
 {
-    low = vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
-    high = vec4(unpackHalf2x16(words.z), unpackHalf2x16(words.w));
+    vec4 v = vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
+    return mix(v, vec4(0), lessThan(abs(v), vec4(6.103515625e-5))); // 2^-14
 }
 
 void sum_multiply(inout Sum sum, uint left, uint right)
 {
     UNROLL for (uint k = 0; k < 2; k++) {
-        vec4 w, w4, x, x4;
-        unpack8(memory[right + lane() * PITCH + k], w, w4);
+        uvec4 words = memory[right + lane() * PITCH + k];
+        vec4 w = unpack4(words.xy), w4 = unpack4(words.zw);
         UNROLL for (uint row = 0; row < 16; row++) {
-            unpack8(memory[left + row * PITCH + k], x, x4);
-            sum.v[row] += dot(x, w) + dot(x4, w4);
+            words = memory[left + row * PITCH + k];
+            sum.v[row] += dot(unpack4(words.xy), w) + dot(unpack4(words.zw), w4);
         }
     }
 }

@@ -6,8 +6,8 @@
 // of threads (subgroups) share a tile of y; x and w come through shared memory in steps of STEP.
 //
 // No accuracy is given away: each number is two halves, x s = high + low / 4096, s a power of two,
-// and xh wh + (xl wh + xh wl) / 4096 is summed, xl wl / 4096^2 left out. s brings P, the largest |x|
-// of the tile in this step (at least 2^-49), to [2^14, 2^15), so that nothing overflows while
+// and xh wh + (xl wh + xh wl) / 4096 is summed, xl wl / 4096^2 left out. s brings P, the largest of
+// the tile in this step (at least 2^-49), to [2^14, 2^15), so that nothing overflows while
 // P_x P_w < 2^155. What would be no normal half as `high` is all in `low`: a device may flush
 // denormals. Rounding to 11 bits is done here, by bits: devices' conversions round as they like
 // (AMD's towards zero). With u = 2^-24:
@@ -36,7 +36,7 @@ const bool EXACT = WEIGHT == F16 || WEIGHT == BF16; // w has no low halves
 const uint X_HIGH = 0, X_LOW = ROWS * PITCH, W_HIGH = 2 * ROWS * PITCH,
            W_LOW = W_HIGH + COLS * PITCH, STAGED = EXACT ? W_LOW : W_LOW + COLS * PITCH;
 shared uvec4 memory[max(STAGED, ROWS * SUM_PITCH)];
-shared uvec2 peaks[16]; // of a subgroup's x and w, as bits: of positive numbers they have their order
+shared uvec2 peaks[16]; // of a subgroup's x and w, as bits, which are ordered as the numbers
 #include "coop.glsl"
 
 const uint LOCAL = gl_WorkGroupSize.x;
@@ -106,8 +106,9 @@ void put(uint high_at, uint low_at, bool low, vec4 v, vec4 v1)
     h = mix(h, vec4(0), lessThan(abs(h), least));
     h1 = mix(h1, vec4(0), lessThan(abs(h1), least));
     memory[high_at] = uvec4(halves(h), halves(h1));
-    if (low)
-        memory[low_at] = uvec4(halves(round11((v - h) * 4096.0)), halves(round11((v1 - h1) * 4096.0)));
+    if (!low) return;
+    vec4 l = round11((v - h) * 4096.0), l1 = round11((v1 - h1) * 4096.0);
+    memory[low_at] = uvec4(halves(l), halves(l1));
 }
 
 // From registers into shared memory, split. The result is 1 / (s s').
@@ -116,7 +117,8 @@ float stage()
     uvec2 p = peaks[0];
     for (uint i = 1; i < SUBGROUPS; i++) p = max(p, peaks[i]);
     uvec2 exponent = max(p >> 23, uvec2(78)); // 127 - 49
-    vec2 scale = uintBitsToFloat((268 - exponent) << 23), unscale = uintBitsToFloat((exponent - 14) << 23);
+    vec2 scale = uintBitsToFloat((268 - exponent) << 23); // 2^(14 - exponent)
+    vec2 unscale = uintBitsToFloat((exponent - 14) << 23);
     [[unroll]] for (uint i = 0; i < X_LOADS; i++) {
         uint item = me + i * LOCAL, at = item / OCTETS * PITCH + item % OCTETS;
         if (item < X_OCTETS)

@@ -128,7 +128,8 @@ static bool disassembly_write(struct device *dev, VkPipeline pipeline, const cha
     }
     if (ok) ok = device_check(get(dev->handle, &which, &count, list), "reading the disassembly");
     for (uint32_t i = 0; i < count; i++) {
-        if (ok && list[i].isText) ok = text_write(folder, shader, size, list[i].name, list[i].pData);
+        if (ok && list[i].isText)
+            ok = text_write(folder, shader, size, list[i].name, list[i].pData);
         free(list[i].pData);
     }
     return ok;
@@ -183,8 +184,8 @@ static bool table(struct device *dev, const struct options *options)
         for (int k = 0; k < 4 && t->sizes[k]; k++, rows++)
             if (!row(dev, options, shader, t->sizes[k])) return false;
     }
-    if (rows == 0) return fail(STATUS_USAGE, "--shader: this device runs none called '%s'", options->shader);
-    return true;
+    return rows > 0 ||
+           fail(STATUS_USAGE, "--shader: this device runs none called '%s'", options->shader);
 }
 
 static bool options_read(struct options *options, int argc, char **argv)

@@ -113,7 +113,8 @@ static void info_read(VkInstance instance, VkPhysicalDevice physical, struct dev
     VkPhysicalDeviceFeatures features;
     vkGetPhysicalDeviceFeatures(physical, &features);
     info->int64 = features.shaderInt64;
-    info->matrix_units = first.apiVersion >= VK_API_VERSION_1_2 && cooperative_has(instance, physical);
+    info->matrix_units =
+        first.apiVersion >= VK_API_VERSION_1_2 && cooperative_has(instance, physical);
     VkPhysicalDeviceMemoryProperties memory;
     vkGetPhysicalDeviceMemoryProperties(physical, &memory);
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
@@ -132,7 +133,8 @@ bool device_list(struct device_info *infos, uint32_t capacity, uint32_t *count)
     *count = DEVICES_MAX;
     VkResult result = vkEnumeratePhysicalDevices(instance, count, physical);
     bool ok = result == VK_INCOMPLETE || device_check(result, "listing devices");
-    for (uint32_t i = 0; ok && i < *count && i < capacity; i++) info_read(instance, physical[i], &infos[i]);
+    for (uint32_t i = 0; ok && i < *count && i < capacity; i++)
+        info_read(instance, physical[i], &infos[i]);
     vkDestroyInstance(instance, NULL);
     return ok;
 }
@@ -231,30 +233,46 @@ static bool queue_family(const struct device *dev, uint32_t *family, uint32_t *t
     return fail(STATUS_NO_DEVICE, "%s has no compute queue", dev->info.name);
 }
 
-static bool handle_open(struct device *dev, bool profile)
-{
-    VkPhysicalDeviceVulkan12Features wanted;
-    uint32_t family = 0, bits = 0;
-    if (!requirements(dev, &wanted) || !queue_family(dev, &family, &bits)) return false;
-    if (profile && bits == 0)
-        return fail(STATUS_NO_DEVICE, "--profile: %s has no timestamps", dev->info.name);
+// What a device is opened with beyond its requirements.
+struct extras {
     const char *extensions[EXTENSIONS_MAX];
-    uint32_t extension_count = 0;
-    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR inspection = {
+    uint32_t count;
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR inspection;
+    struct cooperative cooperative;
+};
+
+// Hangs the extras' features into the chain that begins with `wanted`.
+static bool extras_choose(const struct device *dev, struct extras *extras,
+                          VkPhysicalDeviceVulkan12Features *wanted)
+{
+    const char *name = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+    extras->inspection = (VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR){
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
         .pipelineExecutableInfo = VK_TRUE};
     if (dev->inspect) {
-        const char *name = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
         if (!extension_has(dev->physical, name))
             return fail(STATUS_NO_DEVICE, "%s lacks %s", dev->info.name, name);
-        extensions[extension_count++] = name;
-        wanted.pNext = &inspection;
+        extras->extensions[extras->count++] = name;
+        wanted->pNext = &extras->inspection;
     }
-    struct cooperative cooperative;
     if (dev->info.matrix_units) {
-        cooperative_enable(&cooperative, &wanted);
-        for (int i = 0; i < 2; i++) extensions[extension_count++] = cooperative.extensions[i];
+        cooperative_enable(&extras->cooperative, wanted);
+        for (int i = 0; i < 2; i++)
+            extras->extensions[extras->count++] = extras->cooperative.extensions[i];
     }
+    return true;
+}
+
+static bool handle_open(struct device *dev, bool profile)
+{
+    VkPhysicalDeviceVulkan12Features wanted;
+    struct extras extras = {0};
+    uint32_t family = 0, bits = 0;
+    if (!requirements(dev, &wanted) || !queue_family(dev, &family, &bits) ||
+        !extras_choose(dev, &extras, &wanted))
+        return false;
+    if (profile && bits == 0)
+        return fail(STATUS_NO_DEVICE, "--profile: %s has no timestamps", dev->info.name);
     float priority = 1;
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = family,
@@ -265,8 +283,8 @@ static bool handle_open(struct device *dev, bool profile)
                                .pNext = &wanted,
                                .queueCreateInfoCount = 1,
                                .pQueueCreateInfos = &queue,
-                               .enabledExtensionCount = extension_count,
-                               .ppEnabledExtensionNames = extensions,
+                               .enabledExtensionCount = extras.count,
+                               .ppEnabledExtensionNames = extras.extensions,
                                .pEnabledFeatures = &features};
     if (!device_check(vkCreateDevice(dev->physical, &info, NULL, &dev->handle),
                       "opening the device"))
