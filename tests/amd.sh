@@ -14,7 +14,7 @@ page=$root/docs/amd.md
 driver=radv-backports
 families=(navi21 vega10 navi31 gfx1201)
 # Of the page's tables: what an edit spends its time in.
-important='^(gemm_(nt|nn|tn)(_[0-9]+x(8|[0-9][0-9]+))?(_v[135])?|gemm_coop_[0-9x]+(_v[135])?|attention.*|jacobi.*(16x8|turn)|chol_block)$'
+important='^(gemm_(nt|nn|tn)_(64x4w1|32x4w8|16x4w8|1x8w8)(_v[135])?|gemm_coop_[0-9xw]+(_v[135])?|attention.*w8|jacobi.*(w8|turn)|chol_block)$'
 
 cd "$root"
 export OEDIT_DRIVERS=${OEDIT_DRIVERS:-$root/build/drivers} MESA_SHADER_CACHE_DISABLE=1

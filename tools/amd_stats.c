@@ -178,6 +178,11 @@ static bool table(struct device *dev, const struct options *options)
             rows++;
             continue;
         }
+        if (shader->width == 1) { // shared_tile.glsl
+            if (!row(dev, options, shader, 256)) return false;
+            rows++;
+            continue;
+        }
         const struct threads *t = &threads_usual;
         for (size_t k = 0; k < sizeof threads / sizeof *threads; k++)
             if (strcmp(threads[k].op, op_names[op]) == 0) t = &threads[k];
