@@ -90,11 +90,6 @@ static bool weight_products(struct bench *b, const struct bench_shape *shape, co
         struct bench_row *row = row_new(b, &kit, names[g.product], what, dtype, g.rows);
         ok = row && bench_time(b, record, &g, row);
     }
-    if (ok && !units) {
-        struct bench_row *row = row_new(b, &kit, names[COOP], what, dtype, 0);
-        ok = row != NULL;
-        if (ok) snprintf(row->skipped, sizeof row->skipped, "the device has no matrix units for it");
-    }
     kit_free(&kit);
     return ok;
 }
@@ -136,6 +131,12 @@ bool bench_gemm(struct bench *b, const struct bench_shape *s)
              weight_products(b, s, "gate, up", s->ffn, s->dim, type) &&
              weight_products(b, s, "down", s->dim, s->ffn, type) &&
              weight_products(b, s, "head", s->vocab, s->dim, type);
+    }
+    if (ok && !b->dev->info.matrix_units) {
+        struct kit kit = {.bench = b, .shape = s};
+        struct bench_row *row = row_new(b, &kit, "gemm_coop", "all", DTYPE_F32, 0);
+        ok = row != NULL;
+        if (ok) snprintf(row->skipped, sizeof row->skipped, "the device has no matrix units");
     }
     return ok && token_products(b, s, s->dim, s->ffn, TN) &&
            token_products(b, s, s->ffn, s->ffn, TN_LOWER);
