@@ -22,6 +22,7 @@ struct args {
         *log;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers;
     int solver, guard, out_type, cosine, projector, zsre_target; // numbers of their words
+    int optimizer; // the same; -1: not given
     uint32_t n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
     uint64_t skip, seed;
     float lambda, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, temperature;
