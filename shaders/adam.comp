@@ -31,6 +31,7 @@ void main()
         a.state.v[STATE_DECAY] = decay;
         a.state.v[STATE_NEAR] = near;
         a.state.v[STATE_FAR] = far;
+        a.state.v[STATE_CHOSEN] = step_;
     }
     if (stop) return;
     float square = 0;

@@ -21,3 +21,5 @@
 #define CASES_GEMM_COOP(CASE) CASE(gemm_coop)
 // Steps of one algorithm, which mean nothing apart: see test_elsewhere in test_ops.c.
 #define CASES_SVD(CASE) CASE(jacobi_gram) CASE(jacobi_turn) CASE(jacobi_apply) CASE(svd_vectors)
+// Two halves of a step; test_gauss.c has their cases and whole runs.
+#define CASES_GAUSS(CASE) CASE(gauss_look) CASE(gauss_step)

@@ -241,29 +241,45 @@ static void losses(struct search *s, const double *delta, bool first, struct ref
     free(back);
 }
 
-// Eq. 5 and Eq. 13: Adam until the loss is low or the steps are over.
+// Eq. 5 and Eq. 13 at delta, with the gradient.
+static struct ref_look look_at(struct search *s, const struct ref_edited *out, bool first,
+                               double *grad)
+{
+    const struct hparams *h = s->e->h;
+    const uint32_t dim = s->e->model->config.dim;
+    struct ref_look look = {0};
+    double decay = h->decay / (out->v0 * out->v0), length;
+    length = sqrt(ref_dot(out->delta, out->delta, dim));
+    memset(grad, 0, dim * sizeof *grad);
+    losses(s, out->delta, first, &look, grad);
+    look.decay = decay * length;
+    if (length > 0) add(grad, decay / length, out->delta, dim);
+    if (s->e->guard == REF_OEDIT) {
+        look.f1 = ref_cosine(s->e->basis, s->e->basis_rows, out->delta, dim, (int)h->cosine,
+                             h->lambda1, grad);
+        look.f2 = ref_cosine(s->g, s->q, out->delta, dim, (int)h->cosine, h->lambda2, grad);
+    }
+    look.total = look.nll + look.kl + look.decay + look.f1 + look.f2;
+    return look;
+}
+
+// Adam until the loss is low or the steps are over.
 static void value(struct search *s, struct ref_edited *out)
 {
     const struct hparams *h = s->e->h;
     const uint32_t dim = s->e->model->config.dim;
     struct ref_adam adam = {dim, 0, h->rate, h->clamp * out->v0, ref_zeros(dim), ref_zeros(dim)};
-    double *grad = ref_zeros(dim), decay = h->decay / (out->v0 * out->v0);
+    double *grad = ref_zeros(dim);
     out->looks = calloc(h->steps, sizeof *out->looks);
     for (bool stop = false; !stop;) {
         struct ref_look *look = &out->looks[out->steps++];
-        double length = sqrt(ref_dot(out->delta, out->delta, dim));
-        memset(grad, 0, dim * sizeof *grad);
-        losses(s, out->delta, out->steps == 1, look, grad);
-        look->decay = decay * length;
-        if (length > 0) add(grad, decay / length, out->delta, dim);
-        if (s->e->guard == REF_OEDIT) {
-            look->f1 = ref_cosine(s->e->basis, s->e->basis_rows, out->delta, dim, (int)h->cosine,
-                                  h->lambda1, grad);
-            look->f2 = ref_cosine(s->g, s->q, out->delta, dim, (int)h->cosine, h->lambda2, grad);
-        }
-        look->total = look->nll + look->kl + look->decay + look->f1 + look->f2;
+        *look = look_at(s, out, out->steps == 1, grad);
         stop = look->total < h->stop || out->steps >= h->steps;
         if (!stop) ref_adam(&adam, out->delta, grad);
+    }
+    if (s->e->given) {
+        memcpy(out->delta, s->e->given, dim * sizeof *out->delta);
+        out->given = look_at(s, out, false, grad);
     }
     free(adam.m);
     free(adam.v);

@@ -24,6 +24,7 @@ struct ref_editor {
     double *directions; // left singular vectors of grad G as rows [dim, dim]
     double *basis;      // V^T [basis_rows, dim]
     uint32_t basis_rows, edits;
+    const double *given; // not NULL: the next edit takes this delta, whatever Adam finds [dim]
 };
 
 struct ref_look {
@@ -35,6 +36,7 @@ struct ref_edited {
     double *delta, *u, *w;               // [dim], [dim], [ffn]
     double v0, s, realised, kept;
     struct ref_look *looks; // [steps]
+    struct ref_look given;  // at that delta
     uint32_t steps, r, q;
 };
 

@@ -44,6 +44,8 @@ struct variant {
     enum projector projector;
     uint32_t steps;
     double rate;
+    enum optimizer optimizer;
+    enum cosine_mode cosine;
 };
 
 struct test { // one sequence, on both sides
@@ -68,10 +70,10 @@ static void must(bool ok)
 
 static void hparams_fill(struct hparams *h, const struct variant *v)
 {
-    *h = (struct hparams){.layer = 1, .lambda = 15, .rate = v->rate, .stop = 0.05, .kl = 0.0625,
+    *h = (struct hparams){.layer = 1, .lambda = 15, .optimizer = v->optimizer, .rate = v->rate, .stop = 0.05, .kl = 0.0625,
                           .decay = 0.01, .clamp = 4, .steps = v->steps, .lambda1 = 2,
                           .lambda2 = 2, .lambda3 = 2, .q_max = UINT32_MAX,
-                          .cosine = COSINE_SQUARE, .projector = v->projector, .ridge = 1e-4,
+                          .cosine = v->cosine, .projector = v->projector, .ridge = 1e-4,
                           .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
     h->context_texts = rig_memory(CONTEXTS, sizeof *h->context_texts);
     for (; h->context_text_count < CONTEXTS; h->context_text_count++) {
@@ -195,18 +197,43 @@ static void buffer_near(struct test *t, const char *what, struct buffer *buffer,
     free(got);
 }
 
+static void look_check(struct test *t, const struct trace *got, const struct ref_look *want)
+{
+    const float parts[] = {got->nll, got->kl, got->decay, got->f1, got->f2};
+    const double wanted[] = {want->nll, want->kl, want->decay, want->f1, want->f2};
+    near_number(t, "loss", (double)got->total, want->total, EDIT_BOUND);
+    near(t, "parts of the loss", parts, wanted, COUNT(parts), EDIT_BOUND);
+}
+
+// Gauss-Newton goes its own way: the first look and the one that was chosen are the reference's at
+// these points, it keeps the bounds, and its loss is no worse than Adam's, in half as many looks.
+static void gauss_check(struct test *t, const struct edit *edit, const struct ref_edited *want)
+{
+    double adam = want->looks[want->steps - 1].total, goal = fmax(adam, t->hparams.stop);
+    uint32_t looks = 0;
+    assert_true(edit->chosen < edit->steps && edit->steps <= t->hparams.steps);
+    look_check(t, &edit->trace[0], &want->looks[0]);
+    look_check(t, &edit->trace[edit->chosen], &want->given);
+    for (uint32_t i = 1; i < edit->steps; i++) // the first look has no penalties
+        assert_true(edit->trace[i].total >= edit->trace[edit->chosen].total);
+    assert_true(edit->length <= t->hparams.clamp * edit->v0 * (1 + EDIT_BOUND));
+    near_number(t, "v0, s, kept, |delta|", (double)edit->trace[edit->chosen].length, edit->length,
+                EDIT_BOUND);
+    while (looks < edit->steps && (double)edit->trace[looks].total > goal) looks++;
+    printf("%s %s edit %u: Adam %.4f in %u looks, Gauss-Newton %.4f in %u, under Adam's in %u\n",
+           t->variant->solver, t->variant->guard, edit->number, adam, want->steps,
+           (double)edit->trace[edit->chosen].total, edit->steps, looks + 1);
+    assert_true((double)edit->trace[edit->chosen].total <= goal);
+    assert_true(2 * (looks + 1) <= want->steps);
+}
+
 static void trace_check(struct test *t, const struct edit *edit, const struct ref_edited *want)
 {
     if (edit->steps != want->steps)
         fail_msg("%s %s edit %u: %u steps, wanted %u", t->variant->solver, t->variant->guard,
                  edit->number, edit->steps, want->steps);
     for (uint32_t i = 0; i < want->steps; i++) {
-        const struct ref_look *look = &want->looks[i];
-        const struct trace *got = &edit->trace[i];
-        const float parts[] = {got->nll, got->kl, got->decay, got->f1, got->f2};
-        const double wanted[] = {look->nll, look->kl, look->decay, look->f1, look->f2};
-        near_number(t, "loss", (double)got->total, look->total, EDIT_BOUND);
-        near(t, "parts of the loss", parts, wanted, COUNT(parts), EDIT_BOUND);
+        look_check(t, &edit->trace[i], &want->looks[i]);
     }
 }
 
@@ -248,9 +275,15 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
 {
     struct test *t = user;
     struct ref_edited want;
+    float delta[DIM];
+    double given[DIM];
+    bool gauss = t->variant->optimizer == OPTIMIZER_GAUSS_NEWTON;
+    fetch(t, e->delta, delta, DIM);
+    for (uint32_t i = 0; i < DIM; i++) given[i] = (double)delta[i];
+    t->ref.given = gauss ? given : NULL;
     ref_edit(&t->ref, &t->requests[t->done], &want);
     assert_int_equal(edit->number, t->done + 1);
-    trace_check(t, edit, &want);
+    (gauss ? gauss_check : trace_check)(t, edit, &want);
     buffer_near(t, "k*", e->plain_key, want.plain, FFN, KEY_BOUND);
     buffer_near(t, "k*", e->left_key, want.left, FFN, KEY_BOUND);
     buffer_near(t, "k*", e->right_key, want.right, FFN, KEY_BOUND);
@@ -319,7 +352,14 @@ static void run(struct rig *rig, const struct variant *variant)
 #define VARIANT(name, ...)                                                                         \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
-        const struct variant variant = {__VA_ARGS__};                                              \
+        const struct variant variant = {__VA_ARGS__, OPTIMIZER_ADAM, COSINE_SQUARE};               \
+        run(*state, &variant);                                                                     \
+    }
+#define GAUSS(name, solver, guard, ref_guard, cosine)                                              \
+    static void test_##name(void **state)                                                          \
+    {                                                                                              \
+        const struct variant variant = {solver, guard, ref_guard, PROJECTOR_PAPER, 25, 0.5,        \
+                                        OPTIMIZER_GAUSS_NEWTON, cosine};                           \
         run(*state, &variant);                                                                     \
     }
 
@@ -334,6 +374,12 @@ VARIANT(memit_plus_paper, "memit", "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER
 VARIANT(memit_plus_exact, "memit", "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, 12, 0.1)
 VARIANT(rome_plus_paper, "rome", "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, 12, 0.1)
 VARIANT(rome_plus_exact, "rome", "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, 12, 0.1)
+
+GAUSS(memit_gauss, "memit", "none", REF_NONE, COSINE_SQUARE)
+GAUSS(rome_gauss, "rome", "none", REF_NONE, COSINE_SQUARE)
+GAUSS(memit_oedit_gauss, "memit", "oedit", REF_OEDIT, COSINE_SQUARE)
+GAUSS(memit_oedit_abs_gauss, "memit", "oedit", REF_OEDIT, COSINE_ABS)
+GAUSS(rome_plus_gauss, "rome", "oedit-plus", REF_OEDIT_PLUS, COSINE_SQUARE)
 
 // C and grad G go to the cache: into the test's own folder, not the user's.
 static int open_all(void **state)
@@ -358,7 +404,9 @@ int main(void)
         cmocka_unit_test(test_rome_r_edit),     cmocka_unit_test(test_memit_oedit),
         cmocka_unit_test(test_rome_oedit),      cmocka_unit_test(test_memit_plus_paper),
         cmocka_unit_test(test_memit_plus_exact), cmocka_unit_test(test_rome_plus_paper),
-        cmocka_unit_test(test_rome_plus_exact),
+        cmocka_unit_test(test_rome_plus_exact), cmocka_unit_test(test_memit_gauss),
+        cmocka_unit_test(test_rome_gauss),      cmocka_unit_test(test_memit_oedit_gauss),
+        cmocka_unit_test(test_memit_oedit_abs_gauss), cmocka_unit_test(test_rome_plus_gauss),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -22,7 +22,7 @@
 enum {
 #define CASE(name) case_of_##name,
     CASES_ROWS(CASE) CASES_ATTENTION(CASE) CASES_LOSS(CASE) CASES_LINALG(CASE) CASES_GEMM(CASE)
-        CASES_GEMM_COOP(CASE) CASES_SVD(CASE)
+        CASES_GEMM_COOP(CASE) CASES_SVD(CASE) CASES_GAUSS(CASE)
 #undef CASE
     CASE_COUNT
 };
@@ -505,6 +505,8 @@ static const struct {
     {"jacobi_turn", "tests/test_svd.c", "svd_full("},
     {"jacobi_apply", "tests/test_svd.c", "svd_full("},
     {"svd_vectors", "tests/test_svd.c", "svd_full("},
+    {"gauss_look", "tests/test_gauss.c", "gauss_look"},
+    {"gauss_step", "tests/test_gauss.c", "gauss_step"},
 };
 
 static void test_elsewhere(void **state)

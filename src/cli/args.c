@@ -31,8 +31,9 @@ static const struct option table[] = {
     {"q-max", 0, OPTION_U32, AT(q_max), "N", "at most N of them (App. C.3)", C_EDIT, 0, U32_MAX},
     {"cosine", 0, OPTION_CHOICE, AT(cosine), "square|abs|signed", "O-Edit's penalty [square]", C_EDIT, 0, 0},
     {"projector", 0, OPTION_CHOICE, AT(projector), "paper|exact", "O-Edit+: Eq. 28 as printed, or Eq. 15 [paper]", C_EDIT, 0, 0},
-    {"steps", 0, OPTION_U32, AT(steps), "N", "steps of Adam at most", C_EDIT | C_BENCH, 1, 10000},
-    {"rate", 0, OPTION_F32, AT(rate), "X", "its learning rate", C_EDIT, 0, 100},
+    {"optimizer", 0, OPTION_CHOICE, AT(optimizer), "adam|gauss-newton", "of the value; the second takes fewer steps [adam]", C_EDIT | C_BENCH, 0, 0},
+    {"steps", 0, OPTION_U32, AT(steps), "N", "looks at the loss at most", C_EDIT | C_BENCH, 1, 10000},
+    {"rate", 0, OPTION_F32, AT(rate), "X", "Adam's learning rate", C_EDIT, 0, 100},
     {"clamp", 0, OPTION_F32, AT(clamp), "X", "|delta| at most X |v0|", C_EDIT, 0, 1e6},
     {"kl", 0, OPTION_F32, AT(kl), "X", "weight of the KL term (Eq. 5)", C_EDIT, 0, 1e6},
     {"decay", 0, OPTION_F32, AT(decay), "X", "weight of |delta| / |v0|^2", C_EDIT, 0, 1e6},
@@ -71,7 +72,7 @@ struct args args_default(void)
     return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .lambda1 = NAN, .lambda2 = NAN,
                          .lambda3 = NAN, .rate = NAN, .clamp = NAN, .decay = NAN, .kl = NAN,
                          .stop = NAN, .ridge = NAN, .contexts = UINT32_MAX, .q_max = UINT32_MAX,
-                         .top = 10, .top_sample = 40, .solver = -1};
+                         .top = 10, .top_sample = 40, .solver = -1, .optimizer = -1};
 }
 
 bool args_parse(struct args *args, unsigned command, int argc, char **argv, const char **extra,

@@ -25,8 +25,8 @@ struct args {
     const char *const *words; // that are no options [word_count]
     int word_count;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers;
-    // Numbers of their words; solver -1: not said.
-    int solver, guard, out_type, cosine, projector, zsre_target, format;
+    // Numbers of their words; solver, optimizer -1: not said.
+    int solver, optimizer, guard, out_type, cosine, projector, zsre_target, format;
     uint32_t repeat, least, n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
     uint64_t skip, seed;
     double started; // the clock when the program began

@@ -68,7 +68,7 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
         printf("%u/%u  %s ->%s%s  loss %.3g to %.3g in %u steps, realised %.2f, kept %.2f, %.1f s\n",
                edit->number, r->count, edit->request->prompt,
                edit->request->target_new[0] == ' ' ? "" : " ", edit->request->target_new,
-               (double)edit->trace[0].total, (double)edit->trace[edit->steps - 1].total,
+               (double)edit->trace[0].total, (double)edit->trace[edit->chosen].total,
                edit->steps, edit->realised, edit->kept, edit->milliseconds / 1e3);
     fflush(stdout);
     cJSON_free(line);

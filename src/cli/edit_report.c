@@ -16,14 +16,15 @@ cJSON *edit_json(const struct edit *edit)
     cJSON_AddStringToObject(o, "subject", edit->request->subject);
     cJSON_AddStringToObject(o, "target", edit->request->target_new);
     number(o, "steps", edit->steps);
+    number(o, "chosen", edit->chosen + 1);
     for (uint32_t i = 0; i < edit->steps; i++)
         cJSON_AddItemToArray(loss, cJSON_CreateNumber((double)edit->trace[i].total));
     cJSON_AddItemToObject(o, "loss", loss);
-    const struct trace *last = &edit->trace[edit->steps - 1];
-    number(o, "nll", (double)last->nll);
-    number(o, "kl", (double)last->kl);
-    number(o, "f1", (double)last->f1);
-    number(o, "f2", (double)last->f2);
+    const struct trace *taken = &edit->trace[edit->chosen];
+    number(o, "nll", (double)taken->nll);
+    number(o, "kl", (double)taken->kl);
+    number(o, "f1", (double)taken->f1);
+    number(o, "f2", (double)taken->f2);
     number(o, "delta", edit->length);
     number(o, "v0", edit->v0);
     number(o, "k", edit->k_norm);
@@ -58,6 +59,7 @@ cJSON *run_json(const struct editor *e, uint64_t seed)
     number(o, "lambda3", h->lambda3);
     cJSON_AddStringToObject(o, "cosine", (const char *[]){"square", "abs", "signed"}[h->cosine]);
     cJSON_AddStringToObject(o, "projector", (const char *[]){"paper", "exact"}[h->projector]);
+    cJSON_AddStringToObject(o, "optimizer", optimizer_names[h->optimizer]);
     number(o, "rate", h->rate);
     number(o, "steps", h->steps);
     number(o, "stop", h->stop);

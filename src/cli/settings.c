@@ -42,6 +42,7 @@ bool settings_open(struct hparams *h, const struct args *args, const struct conf
     if (args->q_max != UINT32_MAX) h->q_max = args->q_max;
     if (args->contexts != UINT32_MAX) h->contexts = args->contexts;
     if (args->steps) h->steps = args->steps;
+    if (args->optimizer >= 0) h->optimizer = (enum optimizer)args->optimizer;
     h->cosine = (enum cosine_mode)args->cosine;
     h->projector = (enum projector)args->projector;
     return true;

@@ -28,7 +28,7 @@ struct edit {
     enum key_mean left, right; // of C^-1 k*, and of W k* with the denominator
     bool own_residual;         // R = v* - W k_right instead of v* - W k_plain
     struct trace *trace;       // [steps]
-    uint32_t steps;
+    uint32_t steps, chosen; // looks at the loss; the one at the delta that was taken, from 0
     double v0, length, s, realised, kept, u_norm, w_norm, k_norm, milliseconds;
     uint32_t r, q;
     bool noop; // nothing was left to write

@@ -33,6 +33,20 @@ static const struct field fields[] = {
     FIELD(WHOLE, grad_tokens),
 };
 
+const char *const optimizer_names[OPTIMIZERS] = {"adam", "gauss-newton"};
+
+static bool optimizer_read(struct hparams *h, const cJSON *value, const char *where)
+{
+    const char *word = cJSON_IsString(value) ? value->valuestring : "no text";
+    for (int i = 0; i < OPTIMIZERS; i++) {
+        if (strcmp(word, optimizer_names[i]) != 0) continue;
+        h->optimizer = (enum optimizer)i;
+        return true;
+    }
+    return fail(STATUS_BAD_DATA, "%s: 'optimizer' is %s, wanted %s or %s", where, word,
+                optimizer_names[0], optimizer_names[1]);
+}
+
 // {"name": {"value": 5, "cite": "..."}} or {"name": 5}; -1 keeps what is there.
 static bool section_read(struct hparams *h, const cJSON *section, const char *where)
 {
@@ -41,6 +55,10 @@ static bool section_read(struct hparams *h, const cJSON *section, const char *wh
     {
         const cJSON *value = cJSON_IsObject(item) ? cJSON_GetObjectItem(item, "value") : item;
         const struct field *field = NULL;
+        if (strcmp(item->string, "optimizer") == 0) {
+            if (!optimizer_read(h, value, where)) return false;
+            continue;
+        }
         for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
             if (strcmp(fields[i].name, item->string) == 0) field = &fields[i];
         if (!field)

@@ -8,10 +8,14 @@
 enum cosine_mode { COSINE_SQUARE, COSINE_ABS, COSINE_SIGNED }; // METHOD: only the square is basis-free
 enum projector { PROJECTOR_PAPER, PROJECTOR_EXACT };           // Eq. 28 as printed, or Eq. 15
 
+enum optimizer { OPTIMIZER_ADAM, OPTIMIZER_GAUSS_NEWTON, OPTIMIZERS }; // of the value
+extern const char *const optimizer_names[OPTIMIZERS];
+
 struct hparams {
     char model[64]; // whose they are
     uint32_t layer;
     double lambda;                    // weight of C (Eq. 6, App. C.2)
+    enum optimizer optimizer;
     double rate, stop, kl, decay, clamp; // of the value's optimisation (Eq. 5)
     uint32_t steps;
     double lambda1, lambda2, lambda3; // Eq. 13; q = lambda3 * T

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "edit/gauss.h"
 #include "model/backward.h"
 #include "state.def"
 
@@ -20,6 +21,7 @@ struct value {
     struct buffer *prefix_index, *suffix_index, *lookups, *ones;
     struct buffer *target, *weight, *lse, *loss, *kl_lse, *unedited;
     struct buffer *grad, *m, *v, *state, *dots, *coef;
+    struct gauss gauss; // with this optimizer, not grad, m, v
 };
 
 static void value_free(struct value *s)
@@ -32,6 +34,7 @@ static void value_free(struct value *s)
     acts_free(&s->acts);
     grads_free(&s->grads);
     head_free(&s->head);
+    gauss_free(&s->gauss, dev);
     struct buffer **all[] = {&s->base, &s->prefix_index, &s->suffix_index, &s->lookups, &s->ones,
                              &s->target, &s->weight, &s->lse, &s->loss, &s->kl_lse, &s->unedited,
                              &s->grad, &s->m, &s->v, &s->state, &s->dots, &s->coef};
@@ -115,7 +118,12 @@ static bool targets(struct value *s, const struct edit *edit)
     return ok;
 }
 
-static bool scratch(struct value *s, const struct penalty penalties[2])
+static bool gauss_wanted(const struct value *s)
+{
+    return s->editor->hparams.optimizer == OPTIMIZER_GAUSS_NEWTON;
+}
+
+static bool scratch(struct value *s, const struct edit *edit, const struct penalty penalties[2])
 {
     struct model *model = s->editor->model;
     struct device *dev = model->dev;
@@ -139,7 +147,8 @@ static bool scratch(struct value *s, const struct penalty penalties[2])
            buffer_new(dev, dim, "Adam", &s->v) &&
            buffer_new(dev, STATE_SIZE * sizeof(float), "Adam", &s->state) &&
            buffer_new(dev, most * sizeof(float), "cosines", &s->dots) &&
-           buffer_new(dev, most * sizeof(float), "cosines", &s->coef);
+           buffer_new(dev, most * sizeof(float), "cosines", &s->coef) &&
+           (!gauss_wanted(s) || gauss_new(&s->gauss, model, edit->prompts));
 }
 
 static void zero(struct cmd *cmd, const struct buffer *buffer, uint32_t n)
@@ -159,6 +168,7 @@ static bool prefix_pass(struct value *s, const struct edit *edit)
     zero(&cmd, s->m, c->dim);
     zero(&cmd, s->v, c->dim);
     zero(&cmd, s->state, STATE_SIZE);
+    if (gauss_wanted(s)) zero(&cmd, s->gauss.pulls, 2 * c->dim);
     gemm_forward(&cmd, edit->prepared->key->address + 4ull * edit->first * c->ffn,
                  model->layers[layer].down,
                  edit->prepared->mid->address + 4ull * edit->first * c->dim, s->base->address,
@@ -215,9 +225,10 @@ static void record_losses(struct cmd *cmd, struct value *s)
                                           .weight = (float)s->editor->hparams.kl});
 }
 
-// f_i and its gradient's part along the rows (O-Edit Eq. 25, Eq. 27).
+// f_i and its gradient's part along the rows (O-Edit Eq. 25, Eq. 27), which is added to `grad`, or
+// for Gauss-Newton its own.
 static void record_penalty(struct cmd *cmd, struct value *s, const struct penalty *p,
-                           uint32_t slot)
+                           uint32_t slot, fbuf grad)
 {
     uint32_t dim = s->editor->model->config.dim, rows = p->rows.rows;
     if (rows == 0 || p->weight == 0) return;
@@ -228,7 +239,7 @@ static void record_penalty(struct cmd *cmd, struct value *s, const struct penalt
                                         .rows = rows, .mode = s->editor->hparams.cosine,
                                         .out_ = slot, .weight = (float)p->weight});
     gemm_nn(cmd, matrix_of(s->coef->address, 1, rows), p->rows,
-            matrix_of(s->grad->address, 1, dim), 1, 1);
+            matrix_of(grad, 1, dim), 1, gauss_wanted(s) ? 0 : 1);
 }
 
 static void record_step(struct cmd *cmd, struct value *s, const struct edit *edit,
@@ -241,12 +252,20 @@ static void record_step(struct cmd *cmd, struct value *s, const struct edit *edi
     record_losses(cmd, s);
     backward_head(cmd, e->model, &s->head, &s->grads, s->suffix.rows);
     backward_layers(cmd, e->model, &s->suffix, &s->cache, &s->acts, &s->grads, above, c->layers);
+    if (gauss_wanted(s)) {
+        fbuf pulls = s->gauss.pulls->address;
+        record_penalty(cmd, s, &penalties[0], STATE_F1, pulls);
+        record_penalty(cmd, s, &penalties[1], STATE_F2, pulls + 4ull * c->dim);
+        gauss_record(cmd, &s->gauss, e, edit->v0, s->grads.stream->address, s->lookups->address,
+                     s->loss->address, s->state->address);
+        return;
+    }
     op_sum_rows(cmd, (struct sum_rows_args){.x = s->grads.stream->address,
                                             .index = s->lookups->address,
                                             .weight = s->ones->address, .y = s->grad->address,
                                             .count = edit->prompts->count, .cols = c->dim});
-    record_penalty(cmd, s, &penalties[0], STATE_F1);
-    record_penalty(cmd, s, &penalties[1], STATE_F2);
+    record_penalty(cmd, s, &penalties[0], STATE_F1, s->grad->address);
+    record_penalty(cmd, s, &penalties[1], STATE_F2, s->grad->address);
     op_adam(cmd, (struct adam_args){.grad = s->grad->address, .loss = s->loss->address,
                                     .delta = e->delta->address, .m = s->m->address,
                                     .v = s->v->address, .state = s->state->address, .n = c->dim,
@@ -268,8 +287,11 @@ static bool look(struct value *s, struct edit *edit, bool *stopped)
                        .kl = state[STATE_KL], .decay = state[STATE_DECAY], .f1 = state[STATE_F1],
                        .f2 = state[STATE_F2], .length = length};
     edit->length = sqrt((double)state[STATE_LENGTH2]);
+    edit->chosen = (uint32_t)state[STATE_CHOSEN] - 1;
     *stopped = state[STATE_STOPPED] != 0;
-    if (!isfinite(state[STATE_TOTAL]) || !isfinite(state[STATE_LENGTH2]))
+    // Gauss-Newton turns from such a point, if it has a better one.
+    bool usable = isfinite(state[STATE_TOTAL]) || edit->chosen + 1 < edit->steps;
+    if (!usable || !isfinite(state[STATE_LENGTH2]))
         return fail(STATUS_BAD_DATA, "edit %u (request %lld): the loss is not finite at step %u",
                     edit->number, (long long)edit->request->id, edit->steps);
     return true;
@@ -283,7 +305,7 @@ bool value_find(struct editor *editor, struct edit *edit, const struct penalty p
     edit->steps = 0;
     edit->length = 0;
     account_phase(&editor->model->dev->account, "prefix");
-    bool ok = split(&s, edit) && targets(&s, edit) && scratch(&s, penalties) &&
+    bool ok = split(&s, edit) && targets(&s, edit) && scratch(&s, edit, penalties) &&
               prefix_pass(&s, edit);
     account_phase(&editor->model->dev->account, "steps");
     if (ok) {
