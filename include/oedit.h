@@ -13,6 +13,7 @@ struct oedit_settings { // zero or NULL: as the command's defaults
     uint32_t tokens;    // of it
     double ridge;       // times mean(diag C), where the text is short
     uint64_t seed;
+    bool strict;        // the same bits on every device, at some cost (docs/numerics.md)
 };
 
 // NULL on failure: oedit_error() says why, oedit_status() is the command's exit code for it.

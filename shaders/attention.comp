@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 #include "attend.glsl"
 
 // The running maximum and sum make it one pass over the cache.
@@ -35,6 +36,6 @@ void main()
         barrier();
     }
     for (uint quad = ME; quad < quads(); quad += LOCAL)
-        store4(a.o, query + 4 * quad, shares_sum(quad) / total);
+        store4(a.o, query + 4 * quad, calm(div(shares_sum(quad), vec4(total))));
     if (ME == 0) a.lse.v[row * a.heads + head] = top + log(total);
 }

@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 #include "attend.glsl"
 shared vec4 part_v[256];
 
@@ -46,7 +47,7 @@ void main()
     for (uint quad = ME; quad < quads(); quad += LOCAL) {
         vec4 dv = part_v[quad];
         for (uint s = 1; s < SHARES; s++) dv += part_v[s * quads() + quad];
-        store4(a.dk, to + 4 * quad, a.scale * shares_sum(quad));
-        store4(a.dv, to + 4 * quad, dv);
+        store4(a.dk, to + 4 * quad, calm(a.scale * shares_sum(quad)));
+        store4(a.dv, to + 4 * quad, calm(dv));
     }
 }

@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 #include "attend.glsl"
 
 // ds_j = p_j (dy . v_j - o . dy); dq = scale * sum_j ds_j k_j.
@@ -33,6 +34,6 @@ void main()
         barrier();
     }
     for (uint quad = ME; quad < quads(); quad += LOCAL)
-        store4(a.dq, query + 4 * quad, a.scale * shares_sum(quad));
+        store4(a.dq, query + 4 * quad, calm(a.scale * shares_sum(quad)));
     if (ME == 0) a.dot.v[row * a.heads + head] = product;
 }

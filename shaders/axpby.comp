@@ -8,6 +8,6 @@ void main()
     for (uint i = FIRST; i < a.n; i += STRIDE) {
         float y = a.alpha * a.x.v[i];
         if (a.beta != 0) y += a.beta * a.y.v[i];
-        a.y.v[i] = y;
+        a.y.v[i] = calm(y);
     }
 }

@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 layout(local_size_x = 64) in;
 
 // A thread a row: three walks along it, no barriers.
@@ -17,7 +18,7 @@ void main()
         a.s.v[base + i] = p;
         sum += p;
     }
-    float over = 1 / sum;
+    float over = div(1, sum);
     for (uint i = 0; i < a.rows; i++)
-        a.s.v[base + i] = i >= first && i <= row ? a.s.v[base + i] * over : 0.0;
+        a.s.v[base + i] = i >= first && i <= row ? calm(a.s.v[base + i] * over) : 0.0;
 }

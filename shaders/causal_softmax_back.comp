@@ -11,5 +11,6 @@ void main()
     float sum = 0;
     for (uint i = 0; i <= row; i++) sum += a.p.v[base + i] * a.ds.v[base + i];
     for (uint i = 0; i < a.rows; i++)
-        a.ds.v[base + i] = i <= row ? a.scale * a.p.v[base + i] * (a.ds.v[base + i] - sum) : 0.0;
+        a.ds.v[base + i] =
+            i <= row ? calm(a.scale * a.p.v[base + i] * (a.ds.v[base + i] - sum)) : 0.0;
 }

@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 layout(local_size_x = 64) in;
 
 const uint SIZE = 64;
@@ -24,7 +25,7 @@ void factor()
         }
         float root = good ? sqrt(pivot) : 1.0;
         if (me == j) l[j * SIZE + j] = root;
-        if (me > j && me < a.size) l[me * SIZE + j] /= root;
+        if (me > j && me < a.size) l[me * SIZE + j] = div(l[me * SIZE + j], root);
         barrier();
         if (me > j && me < a.size)
             for (uint k = j + 1; k <= me; k++)
@@ -41,7 +42,7 @@ void invert()
         if (i < a.size && me < a.size)
             for (uint k = me; k < i; k++) x -= l[i * SIZE + k] * a.inverse.v[k * SIZE + me];
         a.inverse.v[i * SIZE + me] = i < me || i >= a.size || me >= a.size ? 0.0
-                                                                        : x / l[i * SIZE + i];
+                                                                        : div(x, l[i * SIZE + i]);
     }
 }
 

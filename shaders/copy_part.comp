@@ -15,6 +15,6 @@ void main()
         }
         float x = 0;
         if (row < a.rows_in && col < a.cols_in) x = scale * a.x.v[row * a.ldx + col];
-        a.y.v[i * a.ldy + j] = x;
+        a.y.v[i * a.ldy + j] = calm(x);
     }
 }

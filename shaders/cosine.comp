@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 #include "state.def"
 #include "reduce.glsl"
 
@@ -13,18 +14,18 @@ void main()
     for (uint i = gl_LocalInvocationID.x; i < a.rows; i += LOCAL) {
         float norm2 = a.norms.v[i], coef = 0;
         if (norm2 > 1e-12 && length2 > 0) {
-            float over = 1 / sqrt(norm2 * length2), c = a.dots.v[i] * over, slope = 1;
+            float over = div(1, sqrt(norm2 * length2)), c = a.dots.v[i] * over, slope = 1;
             if (a.mode == 0) slope = 2 * c;
             if (a.mode == 1) slope = c < 0 ? -1.0 : 1.0;
             f += a.mode == 0 ? c * c : a.mode == 1 ? abs(c) : c;
             along += slope * c;
-            coef = a.weight * slope * over / n;
+            coef = div(a.weight * slope * over, n);
         }
-        a.coef.v[i] = coef;
+        a.coef.v[i] = calm(coef);
     }
     f = reduce_sum(f);
     along = reduce_sum(along);
     if (gl_LocalInvocationID.x != 0) return;
-    a.state.v[a.out_] = a.weight * f / n;
-    a.state.v[a.out_ + 1] = length2 > 0 ? -a.weight * along / (n * length2) : 0.0;
+    a.state.v[a.out_] = div(a.weight * f, n);
+    a.state.v[a.out_ + 1] = length2 > 0 ? div(-a.weight * along, n * length2) : 0.0;
 }

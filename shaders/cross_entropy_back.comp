@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 layout(local_size_x = 64) in;
 
 void main()
@@ -9,5 +10,5 @@ void main()
     float lse = a.lse.v[row], weight = a.weight.v[row];
     for (uint i = gl_LocalInvocationID.x; i < a.cols; i += 64)
         a.logits.v[base + i] =
-            weight * (exp(a.logits.v[base + i] - lse) - (i == target ? 1.0 : 0.0));
+            calm(weight * (exp(a.logits.v[base + i] - lse) - (i == target ? 1.0 : 0.0)));
 }

@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 #include "state.def"
 #include "reduce.glsl"
 
@@ -18,7 +19,7 @@ uint me = gl_LocalInvocationID.x, targets = a.prompts - 1;
 // 1 - e^-x, of full precision for small x, too.
 float rise(float x)
 {
-    return x < 0.01 ? x * (1 - x * (0.5 - x / 6)) : 1 - exp(-x);
+    return x < 0.01 ? x * (1 - x * (0.5 - x * (1.0 / 6.0))) : 1 - exp(-x);
 }
 
 // Prompts go round the groups; with up to GAUSS_GROUPS of them each is its own.
@@ -27,7 +28,7 @@ float group_nll(uint g)
     float sum = 0, count = 0;
     for (uint j = g; j < targets; j += a.groups, count++)
         for (uint k = 0; k < a.tokens; k++) sum += a.loss.v[j * a.tokens + k];
-    return sum / (count * float(int(a.tokens)));
+    return div(sum, count * float(int(a.tokens)));
 }
 
 void put(uint row, float f, float low, float slope)
@@ -35,7 +36,7 @@ void put(uint row, float f, float low, float slope)
     float t = sqrt(max(2 * (f - low), 0));
     bool there = t > 5e-4; // under 1e-7: rounding of the KL
     a.terms.v[row] = there ? t : 0.0;
-    scale[row] = there ? slope / t : 0.0;
+    scale[row] = there ? div(slope, t) : 0.0;
 }
 
 float grad(uint prompt, uint i)
@@ -50,11 +51,11 @@ void linearise(float kl, float len)
         float nll = max(group_nll(me), 1e-6), part = 0;
         for (uint j = me; j < targets; j += a.groups) part++;
         a.terms.v[me] = nll + log(rise(nll));
-        scale[me] = float(int(targets)) / (part * rise(nll));
+        scale[me] = div(float(int(targets)), part * rise(nll));
     }
     if (me == 0) {
         put(kl_row, kl, 0, 1);
-        put(kl_row + 1, a.decay * len, 0, len > 0 ? a.decay / len : 0.0);
+        put(kl_row + 1, a.decay * len, 0, len > 0 ? div(a.decay, len) : 0.0);
         put(kl_row + 2, a.state.v[STATE_F1], a.low1, 1);
         put(kl_row + 3, a.state.v[STATE_F2], a.low2, 1);
     }
@@ -101,7 +102,7 @@ void main()
     float nll = 0;
     uint losses = targets * a.tokens;
     for (uint i = me; i < losses; i += LOCAL) nll += a.loss.v[i];
-    nll = reduce_sum(nll) / float(int(losses));
+    nll = div(reduce_sum(nll), float(int(losses)));
     float len = sqrt(a.state.v[STATE_LENGTH2]), before = a.state.v[STATE_BEST];
     float kl = a.kl_factor * a.loss.v[losses], decay = a.decay * len;
     float penalties = a.state.v[STATE_F1] + a.state.v[STATE_F2];

@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 #include "state.def"
 #include "reduce.glsl"
 
@@ -47,7 +48,7 @@ float share(float t)
 vec2 slopes(float t)
 {
     if (me >= a.groups) return vec2(t, 1);
-    float p = t < 0 ? exp(t) / (1 + exp(t)) : 1 / (1 + exp(-t));
+    float p = t < 0 ? div(exp(t), 1 + exp(t)) : div(1, 1 + exp(-t));
     return weight * vec2(p, p * (1 - p));
 }
 
@@ -77,11 +78,11 @@ float eliminate(float curve, float right, float mu)
     if (mine) m[me * LD + rows] = right;
     for (uint k = 0; k < rows; k++) {
         barrier();
-        float factor = mine && me != k ? m[me * LD + k] / m[k * LD + k] : 0.0;
+        float factor = mine && me != k ? div(m[me * LD + k], m[k * LD + k]) : 0.0;
         for (uint j = k + 1; mine && me != k && j <= rows; j++)
             m[me * LD + j] -= factor * m[k * LD + j];
     }
-    return mine ? m[me * LD + rows] / m[me * LD + me] : 0.0;
+    return mine ? div(m[me * LD + rows], m[me * LD + me]) : 0.0;
 }
 
 // |s|^2, |x + s|^2
@@ -129,7 +130,7 @@ path search(float first, float along, float square, float radius, float goal)
     point zero = point(0, 0, 0, 0, 0, 0), now = zero;
     path p = path(0, 0, 0, zero, false, false, 0), best = p;
     float term = first, towards = 0, mu = 0, value = 0, part = 1;
-    float inside = min(1, radius / max(far, 1e-30)), outside = 0; // of theta
+    float inside = min(1, div(radius, max(far, 1e-30))), outside = 0; // of theta
     float at = mine ? slopes(term).x : 0.0;
     bool start = true; // of a path: `at` is the slope at y = 0
     int pass = 0, halves = 0, centres = 0;
@@ -138,7 +139,7 @@ path search(float first, float along, float square, float radius, float goal)
         bool solved = false, end = false;
         if (start) { // |A^T y| <= |A^T slope| / mu: with this mu no bound is passed
             float room = max(a.clamp - (1 - p.theta) * far, 1e-3 * a.clamp);
-            mu = sqrt(max(tried.own, 0)) / min(radius - p.theta * far, room);
+            mu = div(sqrt(max(tried.own, 0)), min(radius - p.theta * far, room));
             p = path(p.theta, 0, 0, zero, false, false, 0);
             now = zero;
             value = tried.still;
@@ -192,7 +193,7 @@ void main()
     float square = gram(rows, rows), limit = a.clamp * a.clamp, present = 0;
     vec2 sum = vec2(0); // |delta|^2, |s|^2
     if (me < a.groups) // prompts in the group, of all
-        weight = float(int((a.prompts - 2 - me) / a.groups + 1)) / float(int(a.prompts - 1));
+        weight = div(float(int((a.prompts - 2 - me) / a.groups + 1)), float(int(a.prompts - 1)));
     float term = mine ? a.terms.v[me] : 0.0;
     present = reduce_sum(mine ? share(term) : 0.0);
     // m leaves out what no step changes: the least that f1 and f2 can be.
@@ -209,7 +210,7 @@ void main()
         sum += vec2(d * d, s * s);
     }
     sum = vec2(reduce_sum(sum.x), reduce_sum(sum.y));
-    float shrink = go && sum.x > limit ? a.clamp / sqrt(sum.x) : 1.0;
+    float shrink = go && sum.x > limit ? div(a.clamp, sqrt(sum.x)) : 1.0;
     for (uint i = me; i < a.n; i += LOCAL) a.delta.v[i] *= shrink;
     if (me != 0) return;
     a.state.v[STATE_LENGTH2] = sum.x * shrink * shrink;

@@ -38,6 +38,6 @@ void main()
     EACH(i, ROWS) {
         vec4 v = vec4(sum[i][0], sum[i][1], sum[i][2], sum[i][3]);
         y.v[(pair_row(pair, row0 + i) * a.ldw + first) >> 2] =
-            v + weight4(pair_row(pair, a.home.v[homes + i]) * a.ldw + first);
+            calm(v + weight4(pair_row(pair, a.home.v[homes + i]) * a.ldw + first));
     }
 }

@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 #include "reduce.glsl"
 #include "pairs.glsl"
 
@@ -18,7 +19,7 @@ uint me = gl_LocalInvocationID.x;
 float cosine(uint i, uint j)
 {
     float x = g[i * WIDE + i], y = g[j * WIDE + j];
-    return x > NOTHING && y > NOTHING ? abs(g[i * WIDE + j]) / (sqrt(x) * sqrt(y)) : 0.0;
+    return x > NOTHING && y > NOTHING ? div(abs(g[i * WIDE + j]), sqrt(x) * sqrt(y)) : 0.0;
 }
 
 float cosine_max()
@@ -38,13 +39,13 @@ void rotation_find(uint pair, uint meeting)
     spin[pair] = vec3(0);
     diagonal[pair] = vec2(-1);
     if (!(cosine(p, q) > 0.25 * a.tol)) return;
-    float zeta = (y - x) / (2 * z), size = abs(zeta);
-    float u = size > 1e9 ? 0.5 / size : 1 / (size + sqrt(1 + size * size));
+    float zeta = div(y - x, 2 * z), size = abs(zeta);
+    float u = size > 1e9 ? div(0.5, size) : div(1, size + sqrt(1 + size * size));
     u = zeta < 0 ? -u : u;
-    float c = 1 / sqrt(1 + u * u), s = c * u;
+    float c = div(1, sqrt(1 + u * u)), s = c * u;
     vec2 d = max(vec2(x - u * z, y + u * z), vec2(0));
     bool swap = d.x < d.y;
-    spin[pair] = vec3(s * s / (1 + c), s, swap ? 1 : 0);
+    spin[pair] = vec3(div(s * s, 1 + c), s, swap ? 1 : 0);
     diagonal[pair] = swap ? d.yx : d;
 }
 
@@ -106,7 +107,7 @@ void write_row(uint base)
 {
     float d = 2 * t[me * WIDE + home[me]];
     for (uint j = 0; j < PAIR; j++) d += t[me * WIDE + j] * t[me * WIDE + j];
-    float f = -d / (1 + d + sqrt(1 + d));
+    float f = div(-d, 1 + d + sqrt(1 + d));
     for (uint j = 0; j < PAIR; j++) {
         float x = t[me * WIDE + j];
         a.turn.v[base + me * PAIR + j] = x + f * (x + (home[me] == j ? 1.0 : 0.0));

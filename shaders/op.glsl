@@ -14,6 +14,20 @@ layout(buffer_reference, std430, buffer_reference_align = 16) buffer vbuf { vec4
 
 layout(push_constant, std430) uniform Arguments { ARGS a; };
 
+// What is stored, by most operators: 0, or at least 2^-63. So no product of two such values is
+// denormal, which some drivers keep and some flush; see docs/numerics.md.
+const float CALM = 1.0842021724855044e-19;
+
+float calm(float x)
+{
+    return abs(x) < CALM ? 0.0 : x;
+}
+
+vec4 calm(vec4 x)
+{
+    return mix(x, vec4(0), lessThan(abs(x), vec4(CALM)));
+}
+
 // A thread's share of n elements: for (uint i = FIRST; i < n; i += STRIDE).
 #define FIRST (gl_GlobalInvocationID.x)
 #define STRIDE (gl_NumWorkGroups.x * gl_WorkGroupSize.x)

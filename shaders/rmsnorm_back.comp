@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 #include "reduce.glsl"
 #include "wide.glsl"
 
@@ -17,9 +18,10 @@ void main()
     float n = float(int(a.cols));
     float square = reduce_sum(squares.x + squares.y + squares.z + squares.w);
     float product = reduce_sum(products.x + products.y + products.z + products.w);
-    float scale = 1 / sqrt(square / n + a.eps), back = product * scale * scale * scale / n;
+    float scale = div(1, sqrt(div(square, n) + a.eps));
+    float back = div(product * scale * scale * scale, n);
     for (uint i = 4 * gl_LocalInvocationID.x; i < a.cols; i += 4 * LOCAL) {
         vec4 dx = scale * load4(a.w, i) * load4(a.dy, base + i) - back * load4(a.x, base + i);
-        store4(a.dx, base + i, load4(a.dx, base + i) + dx);
+        store4(a.dx, base + i, calm(load4(a.dx, base + i) + dx));
     }
 }

@@ -29,7 +29,7 @@ void main()
         vec2 turned = first * c - second * s, other = first * s + second * c;
         low = a.interleaved != 0 ? vec2(turned.x, other.x) : turned;
         high = a.interleaved != 0 ? vec2(turned.y, other.y) : other;
-        store2(fbuf(y), to + at, low);
-        store2(fbuf(y), to + at + apart, high);
+        store2(fbuf(y), to + at, calm(vec4(low, 0, 0)).xy);
+        store2(fbuf(y), to + at + apart, calm(vec4(high, 0, 0)).xy);
     }
 }

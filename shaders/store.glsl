@@ -4,14 +4,14 @@ void store_one(uint at, float sum)
 {
     float y = a.alpha * sum;
     if (a.beta != 0) y += a.beta * a.r.v[at];
-    a.y.v[at] = y;
+    a.y.v[at] = calm(y);
 }
 
 void store_four(uint at, vec4 sum)
 {
     vec4 y = a.alpha * sum;
     if (a.beta != 0) y += a.beta * load4(a.r, at);
-    store4(a.y, at, y);
+    store4(a.y, at, calm(y));
 }
 
 void store(uint row0, uint col)

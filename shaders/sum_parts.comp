@@ -9,6 +9,6 @@ void main()
         float sum = a.x.v[i];
         if (a.add != 0) sum += a.r.v[i];
         for (uint p = 1; p < a.parts; p++) sum += a.x.v[p * a.n + i];
-        a.y.v[i] = sum;
+        a.y.v[i] = calm(sum);
     }
 }

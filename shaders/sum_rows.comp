@@ -9,5 +9,5 @@ void main()
     if (col >= a.cols) return;
     float sum = 0;
     for (uint i = 0; i < a.count; i++) sum += a.weight.v[i] * a.x.v[a.index.v[i] * a.cols + col];
-    a.y.v[col] = sum;
+    a.y.v[col] = calm(sum);
 }

@@ -9,14 +9,15 @@ bool before(float x, uint i, float y, uint j)
     return x > y || (x == y && i < j);
 }
 
-// k passes; each finds the best that comes after the one found before.
+// Each pass finds the best that comes after the one found before.
 void main()
 {
     const uint none = 0xffffffffu;
     uint row = gl_WorkGroupID.x, base = row * a.cols, me = gl_LocalInvocationID.x;
-    float last = 3.4e38;
-    uint last_id = 0;
-    for (uint pass = 0; pass < a.k; pass++) {
+    uint before_at = row * a.k + max(a.first, 1) - 1;
+    float last = a.values.v[before_at];
+    uint last_id = a.ids.v[before_at];
+    for (uint pass = a.first; pass < a.first + a.passes; pass++) {
         float best = -3.4e38;
         uint id = none;
         for (uint i = me; i < a.cols; i += LOCAL) {

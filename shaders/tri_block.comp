@@ -10,5 +10,5 @@ void main()
     float sum = 0;
     for (uint k = 0; k < a.size; k++)
         sum += a.inverse.v[a.turned != 0 ? k * 64 + me : me * 64 + k] * a.x.v[k];
-    a.y.v[me] = sum;
+    a.y.v[me] = calm(sum);
 }

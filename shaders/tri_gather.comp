@@ -10,5 +10,5 @@ void main()
     for (uint i = gl_LocalInvocationID.x; i < a.cols; i += LOCAL)
         sum += a.lower.v[row * a.ldl + i] * a.solved.v[i];
     sum = reduce_sum(sum);
-    if (gl_LocalInvocationID.x == 0) a.y.v[row] = a.x.v[row] - sum;
+    if (gl_LocalInvocationID.x == 0) a.y.v[row] = calm(a.x.v[row] - sum);
 }

@@ -9,5 +9,5 @@ void main()
     if (col >= a.cols) return;
     float sum = 0;
     for (uint i = 0; i < a.rows; i++) sum += a.lower.v[i * a.ldl + col] * a.x.v[i];
-    a.y.v[col] -= sum;
+    a.y.v[col] = calm(a.y.v[col] - sum);
 }

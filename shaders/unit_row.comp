@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "op.glsl"
+#include "numbers.glsl"
 #include "reduce.glsl"
 
 void main()
@@ -10,6 +11,6 @@ void main()
     float len = sqrt(reduce_sum(sum));
     bool gone = !(len > a.tol * a.before.v[0] && len > a.least);
     for (uint i = gl_LocalInvocationID.x; i < a.cols; i += LOCAL)
-        a.x.v[i] = gone ? 0.0 : a.x.v[i] / len;
+        a.x.v[i] = gone ? 0.0 : calm(div(a.x.v[i], len));
     if (gl_LocalInvocationID.x == 0) a.norm.v[0] = gone ? 0.0 : len;
 }

@@ -58,9 +58,20 @@ uint byte_at(uint offset)
     return a.w.v[offset >> 2] >> 8 * (offset & 3) & 255;
 }
 
+// Two finite halves as floats, by integers: drivers may flush denormal halves (exponent 0), which
+// count m 2^-24 = (1 + m / 1024) 2^-14 - 2^-14.
+vec2 halves(uint word)
+{
+    uvec2 half_ = uvec2(word & 0xffffu, word >> 16), bits = (half_ & 0x7fffu) << 13;
+    bvec2 denormal = lessThan(bits, uvec2(0x800000u));
+    vec2 value = uintBitsToFloat(bits + mix(uvec2(112u << 23), uvec2(113u << 23), denormal));
+    value -= mix(vec2(0), vec2(6.103515625e-5), denormal);
+    return uintBitsToFloat(floatBitsToUint(value) | (half_ & 0x8000u) << 16);
+}
+
 float half_at(uint offset)
 {
-    return unpackHalf2x16(a.w.v[offset >> 2] >> 8 * (offset & 2)).x;
+    return halves(a.w.v[offset >> 2] >> 8 * (offset & 2)).x;
 }
 
 // Bits 0..3 spread to bit 4 of bytes 0..3.
@@ -94,12 +105,12 @@ vec2 scale_at(uint index)
 {
     uint at = block_at(index);
     if (WEIGHT == Q8_0 || WEIGHT == Q4_0 || WEIGHT == Q5_0) return vec2(half_at(at), 0);
-    if (WEIGHT == Q4_1 || WEIGHT == Q5_1) return unpackHalf2x16(a.w.v[at >> 2]);
+    if (WEIGHT == Q4_1 || WEIGHT == Q5_1) return halves(a.w.v[at >> 2]);
     if (WEIGHT == Q6_K) {
         int scale = bitfieldExtract(int(byte_at(at + 192 + (index >> 4 & 15))), 0, 8);
         return vec2(half_at(at + 208) * float(scale), 0);
     }
-    vec2 outer = unpackHalf2x16(a.w.v[at >> 2]), inner = scale_min(at + 4, index >> 5 & 7);
+    vec2 outer = halves(a.w.v[at >> 2]), inner = scale_min(at + 4, index >> 5 & 7);
     return vec2(outer.x * inner.x, -(outer.y * inner.y));
 }
 
@@ -189,7 +200,7 @@ vec4 value4(uint word, vec2 scale)
 // Four F16 or BF16 in two words.
 vec4 halves4(uvec2 words)
 {
-    if (WEIGHT == F16) return vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
+    if (WEIGHT == F16) return vec4(halves(words.x), halves(words.y));
     return uintBitsToFloat(uvec4(words.x << 16, words.x & 0xffff0000u, words.y << 16,
                                  words.y & 0xffff0000u));
 }

@@ -6,7 +6,7 @@
 #define CASES_ROWS(CASE)                                                                           \
     CASE(embed) CASE(rmsnorm) CASE(rmsnorm_back) CASE(rope) CASE(scatter_rows) CASE(gather_rows)   \
     CASE(add_row) CASE(sum_rows) CASE(outer) CASE(silu_gate) CASE(silu_gate_back) CASE(fill)       \
-    CASE(axpby) CASE(dot_rows) CASE(sum_parts) CASE(probe_fma) CASE(probe_memory)
+    CASE(axpby) CASE(calm_weights) CASE(dot_rows) CASE(sum_parts) CASE(probe_fma) CASE(probe_memory)
 #define CASES_ATTENTION(CASE)                                                                      \
     CASE(attention) CASE(attention_back_q) CASE(attention_back_kv) CASE(causal_softmax)            \
     CASE(causal_softmax_back)
@@ -23,3 +23,4 @@
 #define CASES_SVD(CASE) CASE(jacobi_gram) CASE(jacobi_turn) CASE(jacobi_apply) CASE(svd_vectors)
 // Two halves of a step; test_gauss.c has their cases and whole runs.
 #define CASES_GAUSS(CASE) CASE(gauss_look) CASE(gauss_step)
+#define CASES_NUMBERS(CASE) CASE(evaluate)

@@ -149,7 +149,7 @@ void rig_near_host(struct rig *rig, const char *what, const float *got, const do
     struct rig_error *worst = error_of(rig, what);
     for (uint64_t i = 0; i < count; i++) {
         double error = fabs((double)got[i] - want[i]);
-        double bound = factor * RIG_EPS * fabs(size ? size[i] : want[i]) + 0x1p-120;
+        double bound = factor * RIG_EPS * fabs(size ? size[i] : want[i]) + 0x1p-62;
         if (!(error <= bound))
             fail_msg("%s: element %llu of %llu is %.9g, wanted %.9g within %.3g, error %.3g", what,
                      (unsigned long long)i, (unsigned long long)count, (double)got[i], want[i],

@@ -23,6 +23,7 @@ enum {
 #define CASE(name) case_of_##name,
     CASES_ROWS(CASE) CASES_ATTENTION(CASE) CASES_LOSS(CASE) CASES_LINALG(CASE) CASES_GEMM(CASE)
         CASES_GEMM_COOP(CASE) CASES_SVD(CASE) CASES_GAUSS(CASE)
+        CASES_NUMBERS(CASE)
 #undef CASE
     CASE_COUNT
 };
@@ -393,6 +394,26 @@ static void test_axpby(void **state)
     }
 }
 
+// Values just under and at 2^-63, both signs, zeros, NaN; of BF16 in both halves.
+static void test_calm_weights(void **state)
+{
+    struct rig *rig = *state;
+    static const uint32_t given[] = {0x3f800000, 0x1fffffff, 0x20000000, 0x9fffffff, 0xa0000000,
+                                     0x00000001, 0x80000001, 0x7fc00000, 0x20001fff, 0xa0003f80};
+    static const uint32_t f32[] = {0x3f800000, 0,          0x20000000, 0,          0xa0000000,
+                                   0,          0,          0x7fc00000, 0x20001fff, 0xa0003f80};
+    static const uint32_t bf16[] = {0x3f800000, 0x0000ffff, 0x20000000, 0x0000ffff, 0xa0000000,
+                                    0,          0,          0x7fc00000, 0x20000000, 0xa0003f80};
+    for (uint32_t type = 0; type <= 2; type += 2) {
+        fbuf w = rig_change(rig, given, COUNT(given));
+        op_calm_weights(&rig->cmd,
+                        (struct calm_weights_args){.w = w, .n = COUNT(given), .type = type});
+        rig_run(rig);
+        assert_memory_equal(rig_words(rig, w), type ? bf16 : f32, sizeof f32);
+        rig_drop(rig);
+    }
+}
+
 static void test_dot_rows(void **state)
 {
     struct rig *rig = *state;
@@ -505,6 +526,7 @@ static const struct {
     {"jacobi_turn", "tests/test_svd.c", "svd_full("},
     {"jacobi_apply", "tests/test_svd.c", "svd_full("},
     {"svd_vectors", "tests/test_svd.c", "svd_full("},
+    {"evaluate", "tests/test_numbers.c", "op_evaluate("},
     {"gauss_look", "tests/test_gauss.c", "gauss_look"},
     {"gauss_step", "tests/test_gauss.c", "gauss_step"},
 };

@@ -13,6 +13,7 @@
 
 #include "ref.h"
 #include "ref_cases.h"
+#include "ops/top_k.h"
 #include "ref_rig.h"
 #include "state.def"
 
@@ -174,7 +175,7 @@ static void test_top_k(void **state)
 {
     struct rig *rig = *state;
     const uint32_t shapes[][3] = {
-        {1, 1, 1}, {2, 31, 31}, {3, 256, 1}, {3, 257, 50}, {2, 49153, 20}};
+        {1, 1, 1}, {2, 31, 31}, {3, 256, 1}, {3, 257, 50}, {2, 49153, 20}, {1, 49153, 200}};
     for (size_t s = 0; s < 3 * COUNT(shapes); s++) {
         uint32_t rows = shapes[s / 3][0], n = shapes[s / 3][1], k = shapes[s / 3][2];
         uint64_t all = (uint64_t)rows * n;
@@ -183,7 +184,7 @@ static void test_top_k(void **state)
         for (uint64_t i = 0; i < all && s % 3 == 2; i++) x[i] = -7;           // nothing but ties
         uint32_t *want = rig_memory((uint64_t)rows * k, sizeof *want);
         fbuf ids = rig_out(rig, (uint64_t)rows * k), values = rig_out(rig, (uint64_t)rows * k);
-        op_top_k(&rig->cmd, (struct top_k_args){rig_in(rig, x, all), ids, values, rows, n, k});
+        top_k(&rig->cmd, rig_in(rig, x, all), ids, values, rows, n, k);
         rig_run(rig);
         for (uint32_t r = 0; r < rows; r++) ref_top_k(x + r * n, n, k, want + r * k);
         assert_memory_equal(rig_words(rig, ids), want, (uint64_t)rows * k * sizeof *want);

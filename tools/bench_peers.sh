@@ -8,7 +8,7 @@
 #   -m        a GGUF, $OEDIT_MODEL or tools/fetch_model.sh's unless told
 #   -r, -n    EasyEdit's form of records, and how many of them, 2 at least [the quickstart's, 2]
 #   --text    for C; without it the model writes its own, which takes minutes the first time
-#   --threads cores 0 to T-1, for everybody [1]; taskset binds all of a program's threads to them
+#   --threads the last T cores, for everybody [1]; taskset binds all of a program's threads to them
 #   --rounds  how often all take their turn [1]
 #   --prompt  tokens of the longer prompt [192]; the shorter has 64, and the difference counts, so
 #             start, loading and pipelines do not. 0: no prompts.
@@ -71,7 +71,7 @@ mkdir -p "$work"
 export LP_NUM_THREADS=$threads OMP_NUM_THREADS=$threads MKL_NUM_THREADS=$threads
 [ "$threads" -gt 1 ] || export LP_NUM_THREADS=0
 export GGML_VK_VISIBLE_DEVICES=0 PYTHONWARNINGS=ignore
-cores=(taskset -c "0-$((threads - 1))")
+cores=(taskset -c "$(($(nproc) - threads))-$(($(nproc) - 1))")
 under=()
 [ "$driver" = system ] || under=("$here/run_with.sh" "$driver")
 say() { echo "bench_peers: $*" >&2; }

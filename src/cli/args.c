@@ -59,6 +59,8 @@ static const struct option table[] = {
     {"device", 0, OPTION_TEXT, AT(device), "N|NAME", "which device (see oedit devices)", C_DEVICE_USERS, 0, 0},
     {"seed", 0, OPTION_U64, AT(seed), "S", "seed of all randomness [0]", C_DEVICE_USERS, 0, 1.8e19},
     {"json", 0, OPTION_FLAG, AT(json), "", "one JSON object on stdout", C_ALL & ~C_TOKENIZE, 0, 0},
+    {"precision", 0, OPTION_CHOICE, AT(precision), "fast|strict", "strict: the same bits on every device [fast]", C_DEVICE_USERS, 0, 0},
+    {"trace", 0, OPTION_TEXT, AT(trace), "FILE", "a line for every dispatch: checksums of what it wrote", C_DEVICE_USERS, 0, 0},
     {"profile", 0, OPTION_FLAG, AT(profile), "", "where the time goes, by operator and by phase", C_DEVICE_USERS, 0, 0},
     {"validate", 0, OPTION_FLAG, AT(validate), "", "Khronos validation layer on", C_DEVICE_USERS, 0, 0},
     {"list-devices", 0, OPTION_FLAG, AT(list_devices), "", "list the devices and leave", C_DEVICE_USERS, 0, 0},

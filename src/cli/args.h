@@ -21,11 +21,12 @@ enum command_bit {
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
-        *log, *shapes, *dtype, *rows;
+        *log, *trace, *shapes, *dtype, *rows;
     const char *const *words; // that are no options [word_count]
     int word_count;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers;
     // Numbers of their words; solver, optimizer -1: not said.
+    int precision; // 0 fast, 1 strict
     int solver, optimizer, guard, out_type, cosine, projector, zsre_target, format;
     uint32_t repeat, least, n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
     uint64_t skip, seed;

@@ -48,6 +48,7 @@ cJSON *run_json(const struct editor *e, uint64_t seed)
     cJSON_AddStringToObject(o, "version", OEDIT_VERSION);
     cJSON_AddStringToObject(o, "device", e->model->dev->info.name);
     cJSON_AddStringToObject(o, "driver", e->model->dev->info.driver);
+    cJSON_AddStringToObject(o, "precision", e->model->dev->strict ? "strict" : "fast");
     cJSON_AddStringToObject(o, "solver", e->solver->name);
     cJSON_AddStringToObject(o, "guard", e->guard->name);
     cJSON_AddStringToObject(o, "hparams", h->model);

@@ -21,6 +21,7 @@ struct oedit *oedit_open(const char *model, const struct oedit_settings *setting
     if (settings) o->settings = *settings;
     args.model = model;
     args.device = o->settings.device;
+    args.precision = o->settings.strict ? 1 : 0;
     if (opened_start(&o->opened, &args)) return o;
     oedit_close(o);
     return NULL;

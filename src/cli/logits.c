@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/opened.h"
 #include "model/pass.h"
+#include "ops/top_k.h"
 
 // The k largest logits behind the last token.
 static bool top_logits(const struct model *model, const struct token_list *prompt, uint32_t k,
@@ -26,9 +27,8 @@ static bool top_logits(const struct model *model, const struct token_list *promp
     if (ok) {
         cmd_start(&cmd, model->dev, false);
         pass_logits(&cmd, model, &pass);
-        op_top_k(&cmd, (struct top_k_args){.x = pass.head.logits->address, .ids = id->address,
-                                           .values = value->address, .rows = 1,
-                                           .cols = model->config.vocab, .k = k});
+        top_k(&cmd, pass.head.logits->address, id->address, value->address, 1,
+              model->config.vocab, k);
         ok = cmd_run_once(&cmd) && buffer_read(model->dev, id, 0, ids, k * sizeof *ids) &&
              buffer_read(model->dev, value, 0, values, k * sizeof *values);
     }

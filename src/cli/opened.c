@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "cli/profile.h"
 #include "ops/tune.h"
+#include "vk/trace.h"
 
 // A small model is through before its tiles are timed.
 enum { WORTH_TUNING = 32 << 20 }; // bytes of weights
@@ -31,8 +32,9 @@ bool opened_device(struct opened *o, const struct args *args)
 {
     struct device_options options = {
         .name = args->device, .validate = args->validate, .profile = args->profile,
-        .started = args->started};
+        .started = args->started, .strict = args->precision == 1};
     if (!device_open(&o->dev, &options)) return false;
+    if (args->trace && !trace_open(&o->dev, args->trace)) return false;
     log_say("device: %s (%s)", o->dev.info.name, o->dev.info.driver);
     if (o->dev.info.rank >= 4)
         log_detail("no GPU is used: this is a CPU device");

@@ -94,7 +94,8 @@ bool corpus_from_model(struct corpus *c, struct model *model, struct weights *we
     const char *hash = weights_hash(weights);
     if (!c->tokens || !hash) return false;
     char name[96];
-    snprintf(name, sizeof name, "own-%s-%u-%llu.tokens", hash, c->count, (unsigned long long)seed);
+    snprintf(name, sizeof name, "own-%s-%u-%llu%s.tokens", hash, c->count, (unsigned long long)seed,
+             model->dev->strict ? "-strict" : "");
     log_say("no --text: using %u tokens sampled from the model itself", c->count);
     // Token ids are words like floats are; the store only keeps bits.
     bool ok = true;

@@ -87,8 +87,8 @@ bool stats_moment(struct model *model, struct weights *weights, const struct cor
     float *host = mem_new(ffn * ffn, sizeof *host, "C");
     bool ok = hash && host;
     char name[128] = "";
-    if (ok) snprintf(name, sizeof name, "c-%s-%u-%016llx.f32", hash, layer,
-                     (unsigned long long)corpus->id);
+    if (ok) snprintf(name, sizeof name, "c-%s-%u-%016llx%s.f32", hash, layer,
+                     (unsigned long long)corpus->id, model->dev->strict ? "-strict" : "");
     *c = NULL;
     if (ok && store_load(name, ffn, ffn, host)) {
         log_detail("C of layer %u from the cache", layer);
@@ -233,8 +233,8 @@ bool stats_directions(struct model *model, struct weights *weights, const struct
     double loss = 0;
     char name[128] = "";
     *rows = NULL;
-    if (ok) snprintf(name, sizeof name, "g-%s-%u-%016llx.f32", hash, layer,
-                     (unsigned long long)corpus->id);
+    if (ok) snprintf(name, sizeof name, "g-%s-%u-%016llx%s.f32", hash, layer,
+                     (unsigned long long)corpus->id, model->dev->strict ? "-strict" : "");
     if (ok && store_load(name, dim + 1, dim, host)) {
         log_detail("singular vectors of grad G of layer %u from the cache", layer);
         ok = buffer_from(model->dev, host, (uint64_t)dim * dim * 4, "singular vectors", rows);

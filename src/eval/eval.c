@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "model/pass.h"
+#include "ops/top_k.h"
 
 enum { ROWS = 512, HEAD_ROWS = 256 };
 
@@ -25,9 +26,8 @@ static bool ask_batch(const struct model *model, struct question *questions, uin
     if (ok) {
         cmd_start(&cmd, model->dev, false);
         pass_logits(&cmd, model, &p);
-        op_top_k(&cmd, (struct top_k_args){.x = p.head.logits->address, .ids = ids->address,
-                                           .values = values->address, .rows = picked,
-                                           .cols = model->config.vocab, .k = 1});
+        top_k(&cmd, p.head.logits->address, ids->address, values->address, picked,
+              model->config.vocab, 1);
         ok = cmd_run_once(&cmd) && buffer_read(model->dev, ids, 0, tops, picked * sizeof *tops);
     }
     for (uint32_t i = 0; ok && i < count; i++)

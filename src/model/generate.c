@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "ops/top_k.h"
 
 // State of the texts that still grow. Text i keeps positions [slot, slot + room) of the cache.
 struct session {
@@ -61,9 +62,8 @@ static bool advance(struct session *s, const struct sequence *sequences, uint32_
         forward_embed(&cmd, model, &batch, &acts);
         forward_layers(&cmd, model, &batch, &s->cache, &acts, 0, layers);
         forward_head(&cmd, model, &head, acts.stream[0]->address);
-        op_top_k(&cmd, (struct top_k_args){.x = head.logits->address, .ids = ids->address,
-                                           .values = values->address, .rows = (uint)active,
-                                           .cols = model->config.vocab, .k = s->options->top});
+        top_k(&cmd, head.logits->address, ids->address, values->address, (uint32_t)active,
+              model->config.vocab, s->options->top);
         ok = cmd_run_once(&cmd) && buffer_read(model->dev, ids, 0, s->ids, bytes) &&
              buffer_read(model->dev, values, 0, s->values, bytes);
     }

@@ -45,13 +45,27 @@ static bool tensor_finite(struct model *model, const struct tensor *t, fbuf data
     return ok;
 }
 
+// See docs/numerics.md: with strict numbers no weight is so small that products with it vanish on
+// some devices only.
+static bool tensor_calm(struct model *model, const struct tensor *t, fbuf data)
+{
+    if (!model->dev->strict || (t->dtype != DTYPE_F32 && t->dtype != DTYPE_BF16)) return true;
+    struct cmd cmd;
+    cmd_start(&cmd, model->dev, false);
+    op_calm_weights(&cmd, (struct calm_weights_args){
+                              .w = data, .n = (uint)CEIL(t->bytes, 4), .type = t->dtype});
+    bool ok = cmd_run_once(&cmd);
+    cmd_free(&cmd);
+    return ok;
+}
+
 static bool upload(struct model *model, const struct tensor *t, fbuf *address)
 {
     struct buffer *buffer;
     if (!buffer_from(model->dev, t->data, t->bytes, t->name, &buffer)) return false;
     if (!keep(model, buffer)) return false;
     *address = buffer->address;
-    return tensor_finite(model, t, buffer->address);
+    return tensor_finite(model, t, buffer->address) && tensor_calm(model, t, buffer->address);
 }
 
 // Norms and biases are few: they are kept as f32, whatever the file has.

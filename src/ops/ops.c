@@ -13,6 +13,7 @@ struct build { // a compiled shader of an operator
     enum op op;
     struct tile tile; // rows 0: no BUILD rows
     uint32_t variant;
+    enum { ANY, FAST, STRICT } precision; // which numbers it is for (vk/strict.h)
     struct shader shader;
 };
 
@@ -24,6 +25,7 @@ static bool build_fits(const struct device *dev, const struct build *b, enum op 
                        uint32_t variant)
 {
     return b->op == op && b->variant == variant && b->shader.width <= dev->info.subgroup &&
+           b->precision != (dev->strict ? FAST : STRICT) &&
            (b->shader.width < WIDE || dev->info.int64);
 }
 
@@ -39,9 +41,11 @@ uint32_t op_build_count(void)
     return BUILDS;
 }
 
-const struct shader *op_build_shader(uint32_t i, enum op *op)
+const struct shader *op_build_shader(uint32_t i, enum op *op, bool *fast, bool *strict)
 {
     *op = builds[i].op;
+    *fast = builds[i].precision != STRICT;
+    *strict = builds[i].precision != FAST && !builds[i].shader.matrix_units;
     return &builds[i].shader;
 }
 

@@ -44,6 +44,6 @@ uint32_t op_tiles(const struct device *dev, enum op op, uint32_t variant, struct
 // Whether a shader of this operator was compiled in (NEEDS of ops.def).
 bool op_built(enum op op);
 
-// All compiled shaders, for what looks at each of them.
+// All compiled shaders, for what looks at each of them; fast, strict: which numbers it serves.
 uint32_t op_build_count(void);
-const struct shader *op_build_shader(uint32_t i, enum op *op);
+const struct shader *op_build_shader(uint32_t i, enum op *op, bool *fast, bool *strict);

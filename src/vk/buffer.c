@@ -239,10 +239,20 @@ static bool buffer_make(struct device *dev, uint64_t bytes, bool staging, const 
     return true;
 }
 
+// A trace must not see what somebody left.
+static bool clear(struct device *dev, struct buffer *buffer)
+{
+    void *zeros = mem_new(buffer->bytes, 1, buffer->name);
+    bool ok = zeros && buffer_write(dev, buffer, 0, zeros, buffer->bytes);
+    free(zeros);
+    return ok;
+}
+
 bool buffer_new(struct device *dev, uint64_t bytes, const char *name, struct buffer **buffer)
 {
     enum host before = account_host(&dev->account, HOST_MEMORY);
     bool ok = buffer_make(dev, bytes, false, name, buffer);
+    if (ok && dev->trace) ok = clear(dev, *buffer);
     account_host(&dev->account, before);
     return ok;
 }

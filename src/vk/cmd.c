@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "vk/buffer.h"
+#include "vk/trace.h"
 
 // A submit should take this long; drivers reset devices that are busy for seconds.
 static const double SUBMIT_SECONDS = 0.2;
@@ -28,6 +29,9 @@ struct segment {
     struct work work; // of one run
     double submitted;
     bool running;
+    const char *traced; // with a trace: the one operator in it, and what it writes
+    struct buffer *written[CMD_POINTERS_MAX];
+    uint32_t written_count;
 };
 
 void cmd_start(struct cmd *cmd, struct device *dev, bool replayed)
@@ -170,7 +174,9 @@ static bool segment_wait(struct cmd *cmd, struct segment *segment)
     segment->running = false;
     bool ok = device_check(result, "waiting for the device") &&
               device_check(dev->vk.vkResetFences(dev->handle, 1, &segment->fence), "a fence") &&
-              segment_times(cmd, segment);
+              segment_times(cmd, segment) &&
+              (!segment->traced ||
+               trace_add(dev, segment->traced, segment->written, segment->written_count));
     account_host(&dev->account, before);
     return ok;
 }
@@ -197,7 +203,7 @@ static bool segment_send(struct cmd *cmd)
     }
     struct segment *last = &cmd->segments[cmd->segment_count - 1];
     if (!segment_submit(cmd, last)) return false;
-    if (!profile) return true;
+    if (!profile && !cmd->dev->trace) return true;
     // A profile is to account for the wall time: the host waits, nothing overlaps.
     if (!segment_wait(cmd, last)) return false;
     learn(cmd->dev, last->work.flops + last->work.bytes, log_clock() - last->submitted);
@@ -246,7 +252,7 @@ static bool try_dispatch(struct cmd *cmd, const struct dispatch *d)
     double cost = d->flops + d->bytes;
     struct segment *last = cmd->open ? &cmd->segments[cmd->segment_count - 1] : NULL;
     bool full = cmd->open && (cmd->cost + cost > cmd->dev->rate * SUBMIT_SECONDS ||
-                              last->timed_count == QUERIES);
+                              last->timed_count == QUERIES || last->traced);
     if (full && cmd->cost > 0 && !(cmd->replayed ? segment_close(cmd) : segment_send(cmd)))
         return false;
     if (!cmd->open && !segment_open(cmd)) return false;
@@ -254,12 +260,16 @@ static bool try_dispatch(struct cmd *cmd, const struct dispatch *d)
     if (!device_pipeline(cmd->dev, d->shader, d->local, &pipeline)) return false;
     struct buffer *buffers[CMD_POINTERS_MAX];
     if (hazards(cmd, d, buffers)) barrier_compute(cmd);
+    struct segment *segment = &cmd->segments[cmd->segment_count - 1];
+    if (cmd->dev->trace) segment->traced = d->name;
     for (size_t i = 0; d->access[i]; i++) {
         if (d->access[i] != 'r') buffers[i]->written_at = cmd->epoch;
+        if (d->access[i] != 'r' && cmd->dev->trace)
+            segment->written[segment->written_count++] = buffers[i];
         if (d->access[i] != 'w') buffers[i]->read_at = cmd->epoch;
     }
     record(cmd, d, pipeline);
-    struct work *work = &cmd->segments[cmd->segment_count - 1].work;
+    struct work *work = &segment->work;
     work->flops += d->flops;
     work->bytes += d->bytes;
     work->dispatches++;
@@ -317,7 +327,10 @@ bool cmd_replay(struct cmd *cmd)
 {
     double started = log_clock();
     bool ok = true;
-    for (size_t i = 0; ok && i < cmd->segment_count; i++) ok = segment_submit(cmd, &cmd->segments[i]);
+    const bool trace = cmd->dev->trace != NULL;
+    for (size_t i = 0; ok && i < cmd->segment_count; i++)
+        ok = segment_submit(cmd, &cmd->segments[i]) &&
+             (!trace || segment_wait(cmd, &cmd->segments[i]));
     for (size_t i = 0; ok && i < cmd->segment_count; i++) ok = segment_wait(cmd, &cmd->segments[i]);
     if (ok) learn(cmd->dev, cmd->total_cost, log_clock() - started);
     return ok;

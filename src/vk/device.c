@@ -309,7 +309,7 @@ static bool handle_open(struct device *dev, bool profile)
 
 bool device_open(struct device *dev, const struct device_options *options)
 {
-    *dev = (struct device){.rate = 1e9, .inspect = options->inspect};
+    *dev = (struct device){.rate = 1e9, .inspect = options->inspect, .strict = options->strict};
     account_start(&dev->account, options->started > 0 ? options->started : log_clock());
     account_phase(&dev->account, "open device");
     if (!instance_open(&dev->instance, options->validate)) return false;
@@ -322,7 +322,9 @@ bool device_open(struct device *dev, const struct device_options *options)
             .pUserData = dev};
         vkCreateDebugUtilsMessengerEXT(dev->instance, &info, NULL, &dev->messenger);
     }
-    bool ok = choose(dev, options->name) && handle_open(dev, options->profile);
+    bool ok = choose(dev, options->name);
+    if (options->strict) dev->info.matrix_units = false; // they add as they like
+    ok = ok && handle_open(dev, options->profile);
     if (ok && options->profile) {
         dev->profile = mem_new(1, sizeof *dev->profile, "the profile");
         dev->profile_capacity = 1;

@@ -12,6 +12,7 @@ struct device_options {
     bool validate;    // Khronos validation layer on, its errors counted
     bool profile;     // time every dispatch; nothing overlaps then
     bool inspect;     // pipelines keep what the compiler says of them (tools/amd_stats.c)
+    bool strict;      // the same bits on every device (vk/strict.h)
     double started;   // log_clock() when the program began; 0: now
 };
 
@@ -44,6 +45,7 @@ struct profile_row { // sums over all dispatches of one name
 struct block;    // device memory, carved into buffers
 struct buffer;
 struct pipeline; // shader + specialisation
+struct trace;
 
 struct device {
     struct device_info info;
@@ -67,10 +69,11 @@ struct device {
     void *tuning;        // of ops/tune.h, freed at close
     struct profile_row *profile; // NULL unless asked for
     size_t profile_count, profile_capacity;
+    struct trace *trace;    // of vk/trace.h, NULL unless asked for
     struct account account; // where time and work go
     uint32_t epoch; // barriers recorded so far; recordings must not be interleaved
     uint32_t validation_errors;
-    bool inspect;
+    bool inspect, strict;
 };
 
 // Lists at most `capacity` devices in the loader's order; *count is how many there are.

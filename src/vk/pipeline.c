@@ -5,6 +5,8 @@
 #include "base/status.h"
 #include "vk/buffer.h"
 #include "vk/device.h"
+#include "vk/strict.h"
+#include "vk/trace.h"
 
 struct pipeline {
     const struct shader *shader;
@@ -18,8 +20,14 @@ static VkResult pipeline_make(struct device *dev, const struct shader *shader,
     VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
                                      .codeSize = shader->bytes,
                                      .pCode = shader->code};
+    uint32_t *strict = NULL;
+    if (dev->strict) {
+        if (!strict_code(shader, &strict, &code.codeSize)) return VK_ERROR_UNKNOWN;
+        code.pCode = strict;
+    }
     VkShaderModule module;
     VkResult result = dev->vk.vkCreateShaderModule(dev->handle, &code, NULL, &module);
+    free(strict);
     if (result != VK_SUCCESS) return result;
     VkSpecializationMapEntry entry = {.constantID = 0, .offset = 0, .size = sizeof local};
     VkSpecializationInfo special = {.mapEntryCount = local ? 1 : 0,
@@ -99,5 +107,6 @@ void device_close(struct device *dev)
     free(dev->pipelines);
     free(dev->profile);
     free(dev->tuning);
+    trace_close(dev);
     *dev = (struct device){0};
 }
