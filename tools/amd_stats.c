@@ -165,7 +165,9 @@ static bool table(struct device *dev, const struct options *options)
     head_print(options->markdown);
     for (uint32_t i = 0; i < op_build_count(); i++) {
         enum op op;
-        const struct shader *shader = op_build_shader(i, &op);
+        bool fast, strict;
+        const struct shader *shader = op_build_shader(i, &op, &fast, &strict);
+        if (!(dev->strict ? strict : fast)) continue;
         if (options->shader && strcmp(shader->name, options->shader) != 0) continue;
         if (shader->matrix_units) {
             if (!dev->info.matrix_units) continue;
