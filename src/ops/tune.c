@@ -390,6 +390,22 @@ bool tune_only(struct device *dev, uint32_t rows, uint32_t cols)
     return true;
 }
 
+uint64_t tune_id(const struct device *dev, uint32_t dtypes)
+{
+    const struct tuning *tuning = dev->tuning;
+    uint64_t id = 0;
+    for (uint32_t i = 0; tuning && i < tuning->count; i++) {
+        const struct entry *e = &tuning->entries[i];
+        bool meant = e->op == OP_gemm_tn;
+        for (uint32_t type = 0; !meant && type < UNALIGNED; type++)
+            meant = (dtypes >> type & 1) && kind_of(type) == e->variant;
+        const uint32_t shape[] = {e->op, e->variant, e->tile.rows, e->tile.cols, e->tile.local};
+        // A sum: their order is that of the cache.
+        if (meant) id += XXH3_64bits(shape, sizeof shape) ^ XXH3_64bits(&e->seconds, sizeof e->seconds);
+    }
+    return id;
+}
+
 bool tune(struct device *dev, uint32_t dtypes)
 {
     struct tuning *tuning = tuning_of(dev);
