@@ -51,16 +51,17 @@ bool record_plan(struct journal_header *h, struct weights *weights,
     return plan(h, weights, o->solver, o->guard, o->seed, &o->hparams);
 }
 
-// The bits of a device matrix, a piece at a time: C of a large model is large.
+// The bits of a device matrix [n, n], a piece at a time: C of a large model is large.
 static bool set_digest(struct journal_header *h, const char *name, struct device *dev,
-                       struct buffer *buffer)
+                       struct buffer *buffer, uint64_t n)
 {
+    const uint64_t bytes = n * n * sizeof(float); // a buffer may be larger than asked for
     enum { PIECE = 16 << 20 };
     XXH3_state_t *state = XXH3_createState();
     uint8_t *piece = mem_new(PIECE, 1, "a checksum");
     bool ok = state && piece && XXH3_64bits_reset(state) == XXH_OK;
-    for (uint64_t at = 0, size; ok && at < buffer->bytes; at += size) {
-        size = buffer->bytes - at < PIECE ? buffer->bytes - at : PIECE;
+    for (uint64_t at = 0, size; ok && at < bytes; at += size) {
+        size = bytes - at < PIECE ? bytes - at : PIECE;
         ok = buffer_read(dev, buffer, at, piece, size) &&
              XXH3_64bits_update(state, piece, (size_t)size) == XXH_OK;
     }
@@ -90,8 +91,8 @@ bool record_header(struct journal_header *h, struct weights *weights, const stru
            journal_set(h, "device", SETTING_MADE, dev->info.name) &&
            journal_set(h, "driver", SETTING_MADE, dev->info.driver) &&
            set_hex(h, "tiles", SETTING_MADE, tune_id(dev, model_dtypes(e->model))) &&
-           set_digest(h, "C", dev, e->moment) &&
-           (!e->directions || set_digest(h, "grad G", dev, e->directions));
+           set_digest(h, "C", dev, e->moment, e->model->config.ffn) &&
+           (!e->directions || set_digest(h, "grad G", dev, e->directions, e->model->config.dim));
 }
 
 // What is recorded of the loss.
