@@ -56,7 +56,8 @@ refused 5 "cannot open none.gguf" "$oedit" bench model -m none.gguf -o y
 refused 3 "no such device" "$oedit" bench gemm --device "no such device" -o y
 right "$oedit" --help
 right "$oedit" --version
-for command in edit eval generate logits tokenize stats grad devices bench; do
+for command in edit eval generate logits tokenize stats grad devices bench log show apply revert \
+    diff verify; do
     right "$oedit" $command --help
     [ "$(wc -l < out.txt)" -le 56 ] || { echo "FAILED: $command --help is longer than a screen"; failed=1; }
 done

@@ -82,8 +82,10 @@ static bool measure(struct device *dev, const struct tensor *a, const struct ten
     uint32_t rows = (uint32_t)a->rows, cols = (uint32_t)a->cols;
     if (a->rows * a->cols > UINT32_MAX)
         return fail(STATUS_FAILED, "diff: tensor %s is too large", a->name);
+    double other = 0; // |B|_F
     bool ok = tensor_unpack(dev, a, &x) && tensor_unpack(dev, b, &y) &&
-              compare_norm(dev, x, rows, cols, &row->base);
+              compare_norm(dev, x, rows, cols, &row->base) &&
+              compare_norm(dev, y, rows, cols, &other);
     if (ok) {
         struct cmd cmd;
         cmd_start(&cmd, dev, false);
@@ -94,7 +96,7 @@ static bool measure(struct device *dev, const struct tensor *a, const struct ten
     }
     double unit = fmax(rounding(a->dtype), rounding(b->dtype));
     if (a->dtype != b->dtype && b->dtype == DTYPE_F32) unit = rounding(DTYPE_F32); // exact: A as f32
-    double entry = unit * row->base / sqrt((double)rows * cols);
+    double entry = unit * fmax(row->base, other) / sqrt((double)rows * cols);
     ok = ok && compare_size(dev, y, rows, cols, 4 * entry * (sqrt(rows) + sqrt(cols)), &row->size);
     if (ok && row->size.frobenius == 0) row->note = "other bytes, equal values";
     buffer_free(dev, &x);
