@@ -221,9 +221,7 @@ cp whole.gguf touched.gguf
 right "$oedit" verify touched.gguf whole.gguf.journal
 python3 - << 'PYTHON'
 # One bit of the edited tensor and one of another: found by the bytes, as no library is wanted here.
-import struct
 whole, base = open("whole.gguf", "rb").read(), open("base.gguf", "rb").read()
-tail = len(base) // 4
 edited = next(i for i in range(len(whole) - 1, 0, -1) if whole[i] != base[i - len(whole) + len(base)])
 for name, at in (("touched.gguf", edited), ("elsewhere.gguf", len(whole) - 40)):
     data = bytearray(whole)

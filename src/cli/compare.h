@@ -4,12 +4,16 @@
 
 struct size_of { // of a matrix
     double frobenius, spectral;
-    uint32_t rank; // singular values above `least`
+    uint32_t rank; // singular values above `least` and above max(rows, cols) eps of the largest
 };
 
-// |x|_F.  x: [rows, cols]
-bool compare_norm(struct device *dev, struct buffer *x, uint32_t rows, uint32_t cols,
-                  double *norm);
+struct norms { // of a matrix, its longest row and its longest column
+    double frobenius, row, column;
+};
+
+// x: [rows, cols]
+bool compare_norms(struct device *dev, struct buffer *x, uint32_t rows, uint32_t cols,
+                   struct norms *norms);
 
 // x: [rows, cols]. Singular values up to `least` count as rounding.
 bool compare_size(struct device *dev, struct buffer *x, uint32_t rows, uint32_t cols, double least,

@@ -73,19 +73,20 @@ static double rounding(enum dtype type)
     }
 }
 
-// B - A on the device. Rounding errors of independent entries of size e have singular values up to
-// about e (sqrt(rows) + sqrt(cols)); many additions make them larger: four times that is noise.
+// B - A on the device. A matrix of independent errors has singular values up to about the lengths of
+// its longest row and column together; many additions make more of them: four times that is noise.
 static bool measure(struct device *dev, const struct tensor *a, const struct tensor *b,
                     struct row *row)
 {
     struct buffer *x = NULL, *y = NULL;
+    struct norms first = {0}, second = {0};
     uint32_t rows = (uint32_t)a->rows, cols = (uint32_t)a->cols;
     if (a->rows * a->cols > UINT32_MAX)
         return fail(STATUS_FAILED, "diff: tensor %s is too large", a->name);
-    double other = 0; // |B|_F
     bool ok = tensor_unpack(dev, a, &x) && tensor_unpack(dev, b, &y) &&
-              compare_norm(dev, x, rows, cols, &row->base) &&
-              compare_norm(dev, y, rows, cols, &other);
+              compare_norms(dev, x, rows, cols, &first) &&
+              compare_norms(dev, y, rows, cols, &second);
+    row->base = first.frobenius;
     if (ok) {
         struct cmd cmd;
         cmd_start(&cmd, dev, false);
@@ -96,8 +97,8 @@ static bool measure(struct device *dev, const struct tensor *a, const struct ten
     }
     double unit = fmax(rounding(a->dtype), rounding(b->dtype));
     if (a->dtype != b->dtype && b->dtype == DTYPE_F32) unit = rounding(DTYPE_F32); // exact: A as f32
-    double entry = unit * fmax(row->base, other) / sqrt((double)rows * cols);
-    ok = ok && compare_size(dev, y, rows, cols, 4 * entry * (sqrt(rows) + sqrt(cols)), &row->size);
+    double noise = 4 * unit * (fmax(first.row, second.row) + fmax(first.column, second.column));
+    ok = ok && compare_size(dev, y, rows, cols, noise, &row->size);
     if (ok && row->size.frobenius == 0) row->note = "other bytes, equal values";
     buffer_free(dev, &x);
     buffer_free(dev, &y);
