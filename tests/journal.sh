@@ -53,16 +53,21 @@ right edit "${plus[@]}" -o whole.gguf
 
 # ---- going on ----
 refused 2 "--resume goes on" edit "${plus[@]}" -o whole.gguf
-for guard in "oedit-plus --projector exact" "oedit" "r-edit"; do
-    rm -f a.gguf* b.gguf*
-    # shellcheck disable=SC2086
-    right edit --guard $guard -o a.gguf
-    for n in 1 4 11 12; do
-        # shellcheck disable=SC2086
-        right edit --guard $guard -o b.gguf --resume -n $n
+mkdir quantised # its numbers are wild: an edit without effect is among them
+"$maker" quantised q4_1
+for folder in . quantised; do
+    for guard in "oedit-plus --projector exact" "oedit-plus" "oedit" "r-edit"; do
+        rm -f a.gguf* b.gguf*
+        # shellcheck disable=SC2206
+        options=(-m $folder/base.gguf -r facts.jsonl --text text.txt --tokens 1500 --ridge 0.01
+                 --guard $guard)
+        right "$oedit" edit "${options[@]}" -o a.gguf
+        for n in 1 4 11 12; do
+            right "$oedit" edit "${options[@]}" -o b.gguf --resume -n $n
+        done
+        same a.gguf b.gguf
+        same a.gguf.journal b.gguf.journal
     done
-    same a.gguf b.gguf
-    same a.gguf.journal b.gguf.journal
 done
 right edit "${plus[@]}" -n 5 -o part.gguf --log log.jsonl
 refused 2 "lambda was 64, now 63" edit "${plus[@]}" --resume -o part.gguf --lambda 63
@@ -94,7 +99,7 @@ refused 2 "the model has layers" edit -o x.gguf --layer 99
 [ ! -e x.gguf.journal ] || wrong "an empty journal is left"
 
 # ---- one run at a time ----
-flock whole.gguf.journal sleep 5 &
+flock -o whole.gguf.journal sleep 60 &
 holder=$!
 sleep 0.5
 refused 1 "in use by another run" edit "${plus[@]}" -o whole.gguf --resume
@@ -108,10 +113,10 @@ for signal in INT TERM; do
     rm -f stop.gguf*
     # Long edits; background jobs of a script ignore Ctrl-C unless told otherwise.
     slow=("$oedit" edit -m base.gguf -r facts.jsonl --text text.txt --tokens 1500 --ridge 0.01
-          --steps 2000 --stop 0 -o stop.gguf)
+          --steps 300 --stop 0 -o stop.gguf)
     env --default-signal=INT "${slow[@]}" > out.txt 2> err.txt &
     id=$!
-    for _ in $(seq 300); do
+    for _ in $(seq 900); do
         "$oedit" log stop.gguf.journal 2> /dev/null | grep -q . && break
         sleep 0.1
     done
@@ -166,8 +171,6 @@ refused 5 "is no journal" "$oedit" show base.gguf
 refused 5 "cannot open none" "$oedit" log none
 
 # ---- onto the original, and back; for a quantised tensor, too ----
-mkdir quantised
-"$maker" quantised q4_1
 right "$oedit" edit -m quantised/base.gguf -r facts.jsonl --text text.txt --tokens 1500 \
     --ridge 0.01 -o quantised/whole.gguf
 for folder in . quantised; do
@@ -203,6 +206,12 @@ right "$oedit" revert first.gguf.journal 2
 right edit "${plus[@]}" -n 6 --resume -o first.gguf
 right "$oedit" apply first.gguf.journal -m base.gguf -o second.gguf
 same first.gguf second.gguf
+right edit "${plus[@]}" -n 4 -o third.gguf
+right "$oedit" revert third.gguf.journal 2
+right edit "${plus[@]}" -n 5 --resume -o third.gguf
+right edit "${plus[@]}" -n 6 --resume -o third.gguf
+same first.gguf third.gguf
+same first.gguf.journal third.gguf.journal
 right "$oedit" verify first.gguf --base base.gguf
 
 # ---- what does not belong together ----

@@ -45,9 +45,11 @@ while [ $killed -lt "$kills" ]; do
         # shellcheck disable=SC2086
         "${edit[@]}" cut.gguf ${guards[i]} > out.txt 2> err.txt &
         id=$!
-        sleep "$(awk -v l=$length -v r=$((RANDOM * 32768 + RANDOM)) \
-            'BEGIN { printf "%.6f", l / 1e9 * 1.1 * r / 1073741824 }')"
-        kill -9 $id 2> /dev/null || true
+        if [ $killed -lt "$kills" ]; then
+            sleep "$(awk -v l=$length -v r=$((RANDOM * 32768 + RANDOM)) \
+                'BEGIN { printf "%.6f", l / 1e9 * 1.1 * r / 1073741824 }')"
+            kill -9 $id 2> /dev/null || true
+        fi
         code=0
         wait $id 2> /dev/null || code=$?
         grep -q "is torn" err.txt && torn=$((torn + 1))

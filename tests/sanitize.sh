@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The C tests and the journal's commands once more in a build with ASan and UBSan. Without the real model: the tests' own tiny
-# ones reach the same code, and sanitized code is slow.
+# The C tests and the journal's commands once more in a build with ASan and UBSan. Without the real
+# model: the tests' own tiny ones reach the same code, and sanitized code is slow.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)

@@ -52,6 +52,8 @@ cJSON *run_json(const struct journal_header *h)
         char *end = NULL;
         bool plain = (s->kind & SETTING_NUMBER) && (strtod(s->value, &end), end != s->value) &&
                      *end == '\0' && strspn(s->value, "0123456789+-.eE") == strlen(s->value);
+        if (strcmp(s->name, "contexts") == 0)
+            continue; // how many were wanted: the list itself is told
         if (strncmp(s->name, "context.", 8) == 0)
             cJSON_AddItemToArray(contexts, cJSON_CreateString(s->value));
         else if (plain)
@@ -59,7 +61,7 @@ cJSON *run_json(const struct journal_header *h)
         else
             cJSON_AddStringToObject(o, s->name, s->value);
     }
-    cJSON_AddItemToObject(o, "context_texts", contexts);
+    cJSON_AddItemToObject(o, "contexts", contexts);
     cJSON *tensors = cJSON_AddArrayToObject(o, "tensors");
     for (size_t i = 0; i < h->tensor_count; i++)
         cJSON_AddItemToArray(tensors, cJSON_CreateString(h->tensors[i].name));
