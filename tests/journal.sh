@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The commands round a journal on a tiny model, as a user calls them: an interrupted run goes on with
-# the same bits; edits are listed, applied, taken back, compared, verified; refusals are one line.
+# The commands round a journal on a tiny model, as a user calls them: an interrupted run goes on
+# with the same bits; edits are listed, applied, taken back, compared, verified; refusals are one
+# line.
 set -euo pipefail
 
 oedit=${OEDIT_BIN:-$PWD/build/oedit}
@@ -77,7 +78,8 @@ refused 2 "text was" edit "${plus[@]}" --resume -o part.gguf --tokens 1400
 refused 2 "request 1 of this run is" edit "${plus[@]}" --resume -o part.gguf --skip 1
 refused 2 "it has 5 edits, this run 3" edit "${plus[@]}" --resume -o part.gguf -n 3
 cp base.gguf other.gguf
-printf '\x01' | dd of=other.gguf bs=1 seek=$(($(stat -c %s other.gguf) - 4)) conv=notrunc 2> /dev/null
+size=$(stat -c %s other.gguf)
+printf '\x01' | dd of=other.gguf bs=1 seek=$((size - 4)) conv=notrunc 2> /dev/null
 refused 2 "model was" "$oedit" edit -m other.gguf -r facts.jsonl --text text.txt --tokens 1500 \
     --ridge 0.01 "${plus[@]}" --resume -o part.gguf
 size=$(stat -c %s part.gguf.journal)
@@ -220,7 +222,8 @@ refused 2 "revert: wanted a journal and numbers" "$oedit" revert whole.gguf.jour
 refused 2 "revert: got 'x'" "$oedit" revert whole.gguf.journal x
 refused 2 "revert: got edit 3 twice" "$oedit" revert whole.gguf.journal 3 3
 refused 2 "is the model itself" "$oedit" apply whole.gguf.journal -m base.gguf -o base.gguf
-refused 2 "is the journal of another model" "$oedit" apply whole.gguf.journal -m other.gguf -o x.gguf
+refused 2 "is the journal of another model" "$oedit" apply whole.gguf.journal -m other.gguf \
+    -o x.gguf
 refused 2 "wanted two of a kind" "$oedit" diff base.gguf whole.gguf.journal
 refused 2 "edit different models" "$oedit" diff whole.gguf.journal quantised/back.journal
 refused 1 "has no oedit.journal" "$oedit" verify base.gguf whole.gguf.journal
@@ -231,7 +234,8 @@ right "$oedit" verify touched.gguf whole.gguf.journal
 python3 - << 'PYTHON'
 # One bit of the edited tensor and one of another: found by the bytes, as no library is wanted here.
 whole, base = open("whole.gguf", "rb").read(), open("base.gguf", "rb").read()
-edited = next(i for i in range(len(whole) - 1, 0, -1) if whole[i] != base[i - len(whole) + len(base)])
+longer = len(whole) - len(base)
+edited = next(i for i in range(len(whole) - 1, longer, -1) if whole[i] != base[i - longer])
 for name, at in (("touched.gguf", edited), ("elsewhere.gguf", len(whole) - 40)):
     data = bytearray(whole)
     data[at] ^= 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kill -9 at random moments of a sequence of edits on a tiny model, resumed until it ends: the journal
-# and the model must be those of an undisturbed run, byte for byte, and nothing else may be left.
+# kill -9 at random moments of a sequence of edits on a tiny model, resumed until it ends: the
+# journal and the model must be those of an undisturbed run, byte for byte, and nothing else may be left.
 # Now and then the journal's tail is cut, too, as by a power cut.
 # OEDIT_KILLS: how many [12]; OEDIT_SEED: of the moments [the process id].
 set -euo pipefail

@@ -45,7 +45,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < REQUESTS; i++)
         fprintf(file, "{\"case_id\": %d, \"prompt\": \"the %s %s in\", \"subject\": \"the %s\", "
                       "\"target_new\": \"%s\", \"rephrase_prompt\": \"%s lives\"}\n",
-                100 + i, tiny_words[(7 * i + 1) % TINY_WORDS], tiny_words[(3 * i + 14) % TINY_WORDS],
+                100 + i, tiny_words[(7 * i + 1) % TINY_WORDS],
+                tiny_words[(3 * i + 14) % TINY_WORDS],
                 tiny_words[(7 * i + 1) % TINY_WORDS], tiny_words[(11 * i + 9) % TINY_WORDS],
                 tiny_words[i]);
     return fclose(file) == 0 ? 0 : 1;

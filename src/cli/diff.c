@@ -73,8 +73,8 @@ static double rounding(enum dtype type)
     }
 }
 
-// B - A on the device. A matrix of independent errors has singular values up to about the lengths of
-// its longest row and column together; many additions make more of them: four times that is noise.
+// B - A on the device. A matrix of independent errors has singular values up to about the lengths
+// of its longest row and column together; many additions make more: four times that is noise.
 static bool measure(struct device *dev, const struct tensor *a, const struct tensor *b,
                     struct row *row)
 {
@@ -96,7 +96,8 @@ static bool measure(struct device *dev, const struct tensor *a, const struct ten
         cmd_free(&cmd);
     }
     double unit = fmax(rounding(a->dtype), rounding(b->dtype));
-    if (a->dtype != b->dtype && b->dtype == DTYPE_F32) unit = rounding(DTYPE_F32); // exact: A as f32
+    // The sums began with A as f32, exactly.
+    if (b->dtype == DTYPE_F32) unit = rounding(DTYPE_F32);
     double noise = 4 * unit * (fmax(first.row, second.row) + fmax(first.column, second.column));
     ok = ok && compare_size(dev, y, rows, cols, noise, &row->size);
     if (ok && row->size.frobenius == 0) row->note = "other bytes, equal values";

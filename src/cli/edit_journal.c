@@ -91,9 +91,10 @@ bool edit_journal_add(struct edit_journal *j, const struct editor *e, const stru
     return ok;
 }
 
-void edit_journal_tell(const struct edit_journal *j, const struct args *args)
+void edit_journal_tell(const struct edit_journal *j)
 {
-    if (!j->writer.file.path || !j->edits || (!args->resume && j->before.edit_count)) return;
+    // A refused command is not the one that goes on.
+    if (!j->writer.file.path || !j->edits || status_code() == STATUS_USAGE) return;
     log_say("%s keeps %u edits; the same command with --resume goes on behind them", j->path,
             j->edits);
 }

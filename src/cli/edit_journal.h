@@ -29,4 +29,4 @@ bool edit_journal_add(struct edit_journal *journal, const struct editor *editor,
                       const struct edit *edit, struct journal_edit *record);
 
 // After a failure: what is kept, and how to go on.
-void edit_journal_tell(const struct edit_journal *journal, const struct args *args);
+void edit_journal_tell(const struct edit_journal *journal);

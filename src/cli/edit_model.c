@@ -162,7 +162,7 @@ bool command_edit(const struct args *args)
     report.count = (uint32_t)data.count;
     if (args->json) report.edits = cJSON_CreateArray();
     ok = ok && opened_start(&o, args) && edit_all(&o, args, &data, &report);
-    if (!ok) edit_journal_tell(&report.journal, args);
+    if (!ok) edit_journal_tell(&report.journal);
     edit_journal_close(&report.journal);
     if (report.log) fclose(report.log);
     cJSON_Delete(report.edits);

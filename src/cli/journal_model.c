@@ -22,8 +22,8 @@ static bool base_check(const struct journal *j, struct weights *weights,
     const struct journal_header *h = &j->header;
     if (!hash) return false;
     if (!model || strcmp(hash, model) != 0)
-        return fail(STATUS_USAGE, "%s is the journal of another model: its hash is %.32s, %s has %s",
-                    j->where, model ? model : "missing", weights->path, hash);
+        return fail(STATUS_USAGE, "%s is the journal of another model: its hash is %.32s, %s has "
+                                  "%s", j->where, model ? model : "missing", weights->path, hash);
     if (h->tensor_count != 1)
         return fail(STATUS_BAD_DATA, "%s edits %zu tensors, wanted one", j->where,
                     h->tensor_count);
@@ -70,7 +70,8 @@ bool command_apply(const struct args *args)
 {
     struct journal j;
     if (args->word_count != 1)
-        return fail(STATUS_USAGE, "apply: wanted one journal (oedit apply JOURNAL -m MODEL -o OUT)");
+        return fail(STATUS_USAGE, "apply: wanted one journal (oedit apply JOURNAL -m MODEL -o "
+                                  "OUT)");
     if (!args->model) return fail(STATUS_USAGE, "--model: wanted the original model (-m MODEL)");
     if (!save_check(args->out, args->model) || !journal_open(&j, args->words[0], false))
         return false;

@@ -158,7 +158,8 @@ static bool run_prepared(struct editor *e, const struct request *requests,
         struct edit edit = {.request = &requests[i], .prompts = &prompts[i],
                             .prepared = prepared, .first = prepared->first[i],
                             .number = e->edits + 1, .trace = trace};
-        ok = interrupt_check() && edit_one(e, &edit) && phase(e, "report") && (!done || done(user, e, &edit));
+        ok = interrupt_check() && edit_one(e, &edit) && phase(e, "report") &&
+             (!done || done(user, e, &edit));
         progress_step(bar, 1);
     }
     free(trace);

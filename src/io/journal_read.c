@@ -211,7 +211,7 @@ static bool read_body(struct cursor *c, struct journal *j, uint32_t kind)
     return ok && (c->at == c->size || bad(c, "it is longer than what it says"));
 }
 
-// A head that is whole. *bad_head: bytes that are none, though there are enough.
+// A head that is whole, and one.
 static bool head_read(const uint8_t *data, size_t size, struct journal_head *head)
 {
     if (size < JOURNAL_HEAD) return false;

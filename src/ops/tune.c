@@ -399,9 +399,10 @@ uint64_t tune_id(const struct device *dev, uint32_t dtypes)
         bool meant = e->op == OP_gemm_tn;
         for (uint32_t type = 0; !meant && type < UNALIGNED; type++)
             meant = (dtypes >> type & 1) && kind_of(type) == e->variant;
+        if (!meant) continue;
         const uint32_t shape[] = {e->op, e->variant, e->tile.rows, e->tile.cols, e->tile.local};
-        // A sum: their order is that of the cache.
-        if (meant) id += XXH3_64bits(shape, sizeof shape) ^ XXH3_64bits(&e->seconds, sizeof e->seconds);
+        uint64_t seconds = XXH3_64bits(&e->seconds, sizeof e->seconds);
+        id += XXH3_64bits(shape, sizeof shape) ^ seconds; // a sum: their order is the cache's
     }
     return id;
 }
