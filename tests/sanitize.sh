@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The C tests once more in a build with ASan and UBSan. Without the real model: the tests' own tiny
-# ones reach the same code, and sanitized code is slow.
+# The C tests and the journal's commands once more in a build with ASan and UBSan. Without the real
+# model: the tests' own tiny ones reach the same code, and sanitized code is slow.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -29,4 +29,4 @@ export ASAN_OPTIONS=detect_leaks=1:handle_abort=1:detect_stack_use_after_return=
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
 export LD_PRELOAD=$build/keep.so
-ctest --test-dir "$build" --no-tests=error --output-on-failure --timeout 400 -R '^test_' -E "$long"
+ctest --test-dir "$build" --no-tests=error --output-on-failure --timeout 400 -R '^(test_|journal$)' -E "$long"

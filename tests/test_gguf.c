@@ -191,6 +191,8 @@ static void test_edited(void **state)
         float lambda = 0;
         assert_true(gguf_get_text(gguf, "oedit.note", &note));
         assert_true(note.size == 3 && memcmp(note.data, "new", 3) == 0);
+        assert_true(weights_note(&edited, "oedit.note", &note) && note.size == 3);
+        assert_true(weights_note(&weights, "oedit.nothing", &note) && note.size == 0);
         assert_true(gguf_get_u32(gguf, "oedit.edits", &count) && count == 7);
         assert_true(gguf_get_f32(gguf, "oedit.lambda", &lambda) && lambda == 1500);
         assert_int_equal(gguf->key_count, source->key_count + 2);

@@ -112,6 +112,7 @@ timed stats run_oedit stats -m "$model" "${corpus[@]}" -o "$work/c.f32" --json
 
 # Contexts are sampled once; then both sides take them from the same file.
 for solver in $solvers; do
+    rm -f "$work/oedit.gguf.journal" # each run is a new one
     timed "contexts-$solver" run_oedit edit -m "$model" -r "$records" -n 1 "${corpus[@]}" \
         --solver "$solver" --steps 1 -o "$work/oedit.gguf" --json
     python3 -c 'import json, sys
@@ -122,6 +123,7 @@ done
 edit() { # NAME SOLVER OPTIONS...
     local name=$1 solver=$2
     shift 2
+    rm -f "$work/oedit.gguf.journal"
     timed "$name" run_oedit edit -m "$model" -r "$records" "${corpus[@]}" --solver "$solver" \
         --hparams "$work/contexts-$solver.hparams" -o "$work/oedit.gguf" --json "$@"
 }

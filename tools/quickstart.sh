@@ -48,6 +48,7 @@ quietly "building $build/oedit" build_oedit
 model=$("$root/tools/fetch_model.sh")
 echo "quickstart: the model is $model" >&2
 devices >&2
+[[ " $* " == *" --resume "* ]] || rm -f "$out.journal" # of an earlier quickstart
 edit "$@"
 echo "quickstart: the edited model is $out; ask it yourself:" >&2
 echo "  $build/oedit generate -m $out -p \"The Eiffel Tower stands in the city of\" -n 8" >&2

@@ -51,6 +51,53 @@ bool file_read(const char *path, char **text, size_t *size)
     return *text != NULL;
 }
 
+bool file_sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? mem_text(path, (size_t)(slash - path) + 1, "a path")
+                         : mem_text(".", 1, "a path");
+    if (!folder) return false;
+    int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    // Some file systems cannot sync a folder, and say so by EINVAL.
+    bool ok = (file >= 0 && (fsync(file) == 0 || errno == EINVAL)) ||
+              fail(STATUS_FAILED, "cannot sync folder %s: %s", folder, strerror(errno));
+    if (file >= 0) close(file);
+    free(folder);
+    return ok;
+}
+
+// A file without a name leaves nothing behind when the process is killed.
+static int open_nameless(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? mem_text(path, (size_t)(slash - path) + 1, "a path")
+                         : mem_text(".", 1, "a path");
+    if (!folder) return -1;
+    // It gets its name through /proc.
+    int file = access("/proc/self/fd", X_OK) == 0
+                   ? open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666) : -1;
+    free(folder);
+    return file;
+}
+
+// A name beside the path that nobody has, for a file that has none.
+static bool give_name(struct file_out *out)
+{
+    char from[64];
+    size_t length = strlen(out->path);
+    snprintf(from, sizeof from, "/proc/self/fd/%d", fileno(out->stream));
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(out->temporary, length + 16, "%s.%u.%03u", out->path, (unsigned)getpid() % 1000000,
+                 i);
+        if (linkat(AT_FDCWD, from, AT_FDCWD, out->temporary, AT_SYMLINK_FOLLOW) == 0) {
+            out->nameless = false;
+            return true;
+        }
+        if (errno != EEXIST) break;
+    }
+    return fail(STATUS_FAILED, "cannot name %s: %s", out->temporary, strerror(errno));
+}
+
 bool file_out_open(struct file_out *out, const char *path)
 {
     *out = (struct file_out){0};
@@ -61,8 +108,12 @@ bool file_out_open(struct file_out *out, const char *path)
         file_out_close(out, false);
         return false;
     }
-    snprintf(out->temporary, length + 16, "%s.XXXXXX", path);
-    int file = mkostemp(out->temporary, O_CLOEXEC);
+    int file = open_nameless(path);
+    out->nameless = file >= 0;
+    if (file < 0) {
+        snprintf(out->temporary, length + 16, "%s.XXXXXX", path);
+        file = mkostemp(out->temporary, O_CLOEXEC);
+    }
     if (file < 0) {
         fail(STATUS_FAILED, "cannot write %s: %s", path, strerror(errno));
         out->temporary[0] = '\0';
@@ -88,12 +139,14 @@ bool file_out_close(struct file_out *out, bool keep)
     if (out->stream) {
         if (ok && (fflush(out->stream) != 0 || fsync(fileno(out->stream)) != 0))
             ok = fail(STATUS_FAILED, "cannot write %s: %s", out->path, strerror(errno));
+        if (ok && out->nameless) ok = give_name(out);
         if (fclose(out->stream) != 0 && ok)
             ok = fail(STATUS_FAILED, "cannot write %s: %s", out->path, strerror(errno));
         if (ok && rename(out->temporary, out->path) != 0)
             ok = fail(STATUS_FAILED, "cannot rename %s to %s: %s", out->temporary, out->path,
                       strerror(errno));
-        if (!ok) unlink(out->temporary);
+        if (!ok && !out->nameless) unlink(out->temporary);
+        ok = ok && file_sync_folder(out->path);
     }
     free(out->path);
     free(out->temporary);

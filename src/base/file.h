@@ -18,15 +18,20 @@ void file_map_close(struct file_map *map);
 // Reads a whole text file into memory, terminated by '\0' (not counted in *size).
 bool file_read(const char *path, char **text, size_t *size);
 
-// A file that appears under its name only when it is complete: written beside it under a
-// temporary name, synced, renamed. file_out_close(false) or a crash leaves the old file as it was.
+// A file that appears under its name only when it is complete: written beside it without a name
+// (or, where the file system cannot do that, under a temporary one), synced, renamed.
+// file_out_close(false) or a crash leaves the old file as it was.
 struct file_out {
     FILE *stream;
     char *path, *temporary;
+    bool nameless; // as yet
 };
 
 bool file_out_open(struct file_out *out, const char *path);
 bool file_out_write(struct file_out *out, const void *data, size_t size);
 bool file_out_close(struct file_out *out, bool keep); // false if the file could not be kept
+
+// Makes a new or renamed name in the file's folder survive a power cut.
+bool file_sync_folder(const char *path);
 
 bool file_make_folders(const char *path); // all folders of a path that ends in '/', as mkdir -p

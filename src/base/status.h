@@ -10,7 +10,7 @@ enum status {
     STATUS_NO_DEVICE = 3,
     STATUS_NO_MEMORY = 4,
     STATUS_BAD_DATA = 5,
-    STATUS_INTERRUPTED = 130,
+    STATUS_INTERRUPTED = 130, // by Ctrl-C or SIGTERM
 };
 
 // Records the failure of this thread and returns false, so that callers write `return fail(...)`

@@ -14,17 +14,27 @@ enum command_bit {
     C_GRAD = 64,
     C_DEVICES = 128,
     C_BENCH = 256,
-    C_DEVICE_USERS = C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH,
-    C_WORDS = C_BENCH, // take words that are no options
-    C_ALL = 511,
+    C_LOG = 1024,
+    C_SHOW = 2048,
+    C_APPLY = 4096,
+    C_REVERT = 8192,
+    C_DIFF = 16384,
+    C_VERIFY = 32768,
+    C_DEVICE_USERS = C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH |
+                     C_APPLY | C_REVERT | C_DIFF | C_VERIFY,
+    // These take words that are no options.
+    C_WORDS = C_BENCH | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY,
+    C_NO_MODEL = C_DEVICES | C_LOG | C_SHOW | C_DIFF | C_VERIFY, // not by --model
+    C_ALL = 65535,
 };
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
-        *log, *trace, *shapes, *dtype, *rows;
+        *log, *trace, *journal, *filter, *shapes, *dtype, *rows;
     const char *const *words; // that are no options [word_count]
     int word_count;
-    bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers;
+    bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers,
+        resume, all;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
     int solver, optimizer, guard, out_type, cosine, projector, zsre_target, format;

@@ -1,14 +1,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/file.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/answers.h"
 #include "cli/commands.h"
+#include "cli/edit_journal.h"
 #include "cli/edit_run.h"
 #include "cli/opened.h"
 #include "cli/save.h"
@@ -21,6 +21,7 @@ struct report {
     cJSON *edits; // with --json
     FILE *log;    // with --log
     uint32_t count;
+    struct edit_journal journal;
 };
 
 static bool read_requests(struct dataset *data, const struct args *args)
@@ -38,32 +39,27 @@ static bool read_requests(struct dataset *data, const struct args *args)
     return dataset_from_strings(data, args->prompt, args->subject, args->target);
 }
 
-// An output that cannot be written must be known before hours of edits, not after.
-static bool check_out(const struct args *args)
+// One JSON line of an edit to --log; json stays the caller's.
+static bool log_edit(struct report *r, const cJSON *json)
 {
-    struct stat in, out;
-    if (!args->out) return fail(STATUS_USAGE, "--out: wanted a file for the edited model (-o FILE)");
-    if (stat(args->out, &out) == 0 && stat(args->model, &in) == 0 && in.st_dev == out.st_dev &&
-        in.st_ino == out.st_ino)
-        return fail(STATUS_USAGE, "--out %s: that is the model itself, wanted another file",
-                    args->out);
-    if (stat(args->out, &out) == 0 && !S_ISREG(out.st_mode))
-        return fail(STATUS_USAGE, "--out %s: wanted the name of a file", args->out);
-    struct file_out probe;
-    if (!file_out_open(&probe, args->out)) return false;
-    file_out_close(&probe, false);
-    return true;
+    char *line = cJSON_PrintUnformatted(json);
+    bool ok = line != NULL || fail(STATUS_NO_MEMORY, "out of host memory for the log");
+    if (ok && r->log && (fprintf(r->log, "%s\n", line) < 0 || fflush(r->log) != 0))
+        ok = fail(STATUS_FAILED, "cannot write --log %s", r->args->log);
+    cJSON_free(line);
+    return ok;
 }
 
 static bool on_edit(void *user, const struct editor *editor, const struct edit *edit)
 {
     struct report *r = user;
-    (void)editor;
-    cJSON *json = edit_json(edit);
-    char *line = cJSON_PrintUnformatted(json);
-    bool ok = line != NULL || fail(STATUS_NO_MEMORY, "out of host memory for the log");
-    if (ok && r->log && (fprintf(r->log, "%s\n", line) < 0 || fflush(r->log) != 0))
-        ok = fail(STATUS_FAILED, "cannot write --log %s", r->args->log);
+    struct journal_edit record;
+    bool ok = edit_journal_add(&r->journal, editor, edit, &record);
+    cJSON *json = ok ? edit_json(&record) : NULL;
+    record_edit_free(&record);
+    if (!ok) return false;
+    cJSON_AddNumberToObject(json, "ms", edit->milliseconds);
+    ok = log_edit(r, json);
     if (ok && !r->args->json && !r->args->quiet)
         printf("%u/%u  %s ->%s%s  loss %.3g to %.3g in %u steps, realised %.2f, kept %.2f, %.1f s\n",
                edit->number, r->count, edit->request->prompt,
@@ -71,7 +67,6 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
                (double)edit->trace[0].total, (double)edit->trace[edit->chosen].total,
                edit->steps, edit->realised, edit->kept, edit->milliseconds / 1e3);
     fflush(stdout);
-    cJSON_free(line);
     if (r->args->json)
         cJSON_AddItemToArray(r->edits, json);
     else
@@ -79,25 +74,56 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
     return ok;
 }
 
-static bool finish(struct opened *o, struct editor *e, const struct args *args,
-                   const struct dataset *data, struct report *r, struct answers *answers)
+static bool print_json(const struct journal *journal, const struct args *args,
+                       const struct dataset *data, struct report *r, struct answers *answers)
 {
-    if (args->answers && !answers_after(answers, &o->model, &o->tokenizer)) return false;
-    enum dtype dtype = args->out_type ? DTYPE_F16 : DTYPE_F32;
-    if (!save_model(o, e, args->out, dtype, args->seed, data)) return false;
-    if (args->answers && !args->json) answers_print(answers, data);
-    if (!args->json) return true;
     cJSON *root = cJSON_CreateObject();
-    cJSON_AddItemToObject(root, "run", run_json(e, args->seed));
+    cJSON_AddItemToObject(root, "run", run_json(&journal->header));
     cJSON_AddItemToObject(root, "edits", r->edits);
     r->edits = NULL;
     if (args->answers) cJSON_AddItemToObject(root, "answers", answers_json(answers, data));
     cJSON_AddStringToObject(root, "out", args->out);
+    cJSON_AddStringToObject(root, "journal", r->journal.path);
     char *text = cJSON_Print(root);
     if (text) puts(text);
     cJSON_free(text);
     cJSON_Delete(root);
-    return true;
+    return text != NULL || fail(STATUS_NO_MEMORY, "out of host memory for the report");
+}
+
+// The file says where its edits come from in the journal's own words, so the journal is read.
+static bool finish(struct opened *o, struct editor *e, const struct args *args,
+                   const struct dataset *data, struct report *r, struct answers *answers)
+{
+    struct journal journal;
+    if (args->answers && !answers_after(answers, &o->model, &o->tokenizer)) return false;
+    if (!journal_open(&journal, r->journal.path, false)) return false;
+    struct save save = {.weights = &o->weights, .dev = &o->dev, .matrix = o->model.edited,
+                        .layer = e->hparams.layer, .journal = &journal,
+                        .dtype = args->out_type ? DTYPE_F16 : DTYPE_F32,
+                        .edits = (uint32_t)journal_remaining(&journal)};
+    bool ok = save_model(&save, args->out);
+    if (ok && args->answers && !args->json) answers_print(answers, data);
+    if (ok && args->json) ok = print_json(&journal, args, data, r, answers);
+    journal_free(&journal);
+    return ok;
+}
+
+// What older runs of the journal did comes first in this one's report.
+static bool report_start(struct report *r, const struct editor *e, struct weights *weights)
+{
+    const struct journal *before = &r->journal.before;
+    for (size_t i = 0; r->edits && i < before->edit_count; i++)
+        cJSON_AddItemToArray(r->edits, edit_json(&before->edits[i]));
+    if (!r->log || before->edit_count) return true;
+    struct journal_header header;
+    bool ok = record_header(&header, weights, e, r->args->seed);
+    cJSON *line = cJSON_CreateObject();
+    if (ok) cJSON_AddItemToObject(line, "run", run_json(&header));
+    ok = ok && log_edit(r, line);
+    cJSON_Delete(line);
+    journal_header_free(&header);
+    return ok;
 }
 
 static bool edit_all(struct opened *o, const struct args *args, struct dataset *data,
@@ -107,20 +133,16 @@ static bool edit_all(struct opened *o, const struct args *args, struct dataset *
     struct answers answers = {0};
     struct sequence_options options = {.solver = settings_solver(args),
                                        .guard = settings_guard(args), .text = args->text,
-                                       .tokens = args->tokens, .seed = args->seed};
+                                       .tokens = args->tokens, .seed = args->seed,
+                                       .strict = o->dev.strict};
     bool ok = settings_open(&options.hparams, args, &o->model.config) &&
+              edit_journal_check(&r->journal, &o->weights, &options, data) &&
               (!args->answers || answers_before(&answers, &o->model, &o->tokenizer, data)) &&
-              editor_open(&editor, &o->model, &o->weights, &o->tokenizer, &options);
-    if (ok && r->log) {
-        cJSON *run = cJSON_CreateObject();
-        cJSON_AddItemToObject(run, "run", run_json(&editor, args->seed));
-        char *line = cJSON_PrintUnformatted(run);
-        if (line) fprintf(r->log, "%s\n", line);
-        cJSON_free(line);
-        cJSON_Delete(run);
-    }
-    ok = ok && sequence_run(&editor, data->requests, (uint32_t)data->count, on_edit, r) &&
-         finish(o, &editor, args, data, r, &answers);
+              editor_open(&editor, &o->model, &o->weights, &o->tokenizer, &options) &&
+              edit_journal_start(&r->journal, &o->weights, &editor, args->seed) &&
+              report_start(r, &editor, &o->weights) &&
+              sequence_run(&editor, data->requests, (uint32_t)data->count, on_edit, r) &&
+              finish(o, &editor, args, data, r, &answers);
     answers_free(&answers);
     editor_close(&editor);
     hparams_free(&options.hparams);
@@ -133,12 +155,16 @@ bool command_edit(const struct args *args)
     struct dataset data = {0};
     struct report report = {.args = args};
     if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
-    bool ok = read_requests(&data, args) && check_out(args);
-    if (ok && args->log && !(report.log = fopen(args->log, "w")))
+    interrupt_watch();
+    bool ok = read_requests(&data, args) && save_check(args->out, args->model) &&
+              edit_journal_open(&report.journal, args);
+    if (ok && args->log && !(report.log = fopen(args->log, report.journal.edits ? "a" : "w")))
         ok = fail(STATUS_FAILED, "cannot write --log %s", args->log);
     report.count = (uint32_t)data.count;
     if (args->json) report.edits = cJSON_CreateArray();
     ok = ok && opened_start(&o, args) && edit_all(&o, args, &data, &report);
+    if (!ok) edit_journal_tell(&report.journal);
+    edit_journal_close(&report.journal);
     if (report.log) fclose(report.log);
     cJSON_Delete(report.edits);
     dataset_free(&data);

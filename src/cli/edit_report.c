@@ -1,75 +1,69 @@
-#include "cli/edit_run.h"
+#include <stdlib.h>
+#include <string.h>
 
-#include "vk/device.h"
+#include "cli/edit_run.h"
 
 static void number(cJSON *to, const char *name, double value)
 {
     cJSON_AddNumberToObject(to, name, value);
 }
 
-cJSON *edit_json(const struct edit *edit)
+cJSON *edit_json(const struct journal_edit *e)
 {
     cJSON *o = cJSON_CreateObject(), *loss = cJSON_CreateArray();
-    number(o, "edit", edit->number);
-    number(o, "id", (double)edit->request->id);
-    cJSON_AddStringToObject(o, "prompt", edit->request->prompt);
-    cJSON_AddStringToObject(o, "subject", edit->request->subject);
-    cJSON_AddStringToObject(o, "target", edit->request->target_new);
-    number(o, "steps", edit->steps);
-    number(o, "chosen", edit->chosen + 1);
-    for (uint32_t i = 0; i < edit->steps; i++)
-        cJSON_AddItemToArray(loss, cJSON_CreateNumber((double)edit->trace[i].total));
+    number(o, "edit", e->number);
+    number(o, "id", (double)e->request.id);
+    cJSON_AddStringToObject(o, "prompt", e->request.prompt);
+    cJSON_AddStringToObject(o, "subject", e->request.subject);
+    cJSON_AddStringToObject(o, "target", e->request.target_new);
+    number(o, "layer", e->layer);
+    number(o, "steps", e->look_count);
+    number(o, "chosen", e->chosen + 1);
+    for (uint32_t i = 0; i < e->look_count; i++)
+        cJSON_AddItemToArray(loss, cJSON_CreateNumber((double)e->looks[i].total));
     cJSON_AddItemToObject(o, "loss", loss);
-    const struct trace *taken = &edit->trace[edit->chosen];
+    const struct journal_look *taken = &e->looks[e->chosen];
     number(o, "nll", (double)taken->nll);
     number(o, "kl", (double)taken->kl);
     number(o, "f1", (double)taken->f1);
     number(o, "f2", (double)taken->f2);
-    number(o, "delta", edit->length);
-    number(o, "v0", edit->v0);
-    number(o, "k", edit->k_norm);
-    number(o, "s", edit->s);
-    number(o, "realised", edit->realised);
-    number(o, "kept", edit->kept);
-    number(o, "r", edit->r);
-    number(o, "q", edit->q);
-    number(o, "u", edit->u_norm);
-    number(o, "w", edit->w_norm);
-    number(o, "dw", edit->u_norm * edit->w_norm);
-    cJSON_AddBoolToObject(o, "noop", edit->noop);
-    number(o, "ms", edit->milliseconds);
+    number(o, "delta", e->length);
+    number(o, "v0", e->v0);
+    number(o, "k", e->k_norm);
+    number(o, "s", e->s);
+    number(o, "realised", e->realised);
+    number(o, "kept", e->kept);
+    number(o, "r", e->r);
+    number(o, "q", e->q);
+    number(o, "u", e->u_norm);
+    number(o, "w", e->w_norm);
+    number(o, "dw", e->u_norm * e->w_norm);
+    cJSON_AddBoolToObject(o, "noop", e->noop);
+    cJSON_AddBoolToObject(o, "reverted", e->reverted);
     return o;
 }
 
-cJSON *run_json(const struct editor *e, uint64_t seed)
+cJSON *run_json(const struct journal_header *h)
 {
-    const struct hparams *h = &e->hparams;
     cJSON *o = cJSON_CreateObject(), *contexts = cJSON_CreateArray();
-    cJSON_AddStringToObject(o, "version", OEDIT_VERSION);
-    cJSON_AddStringToObject(o, "device", e->model->dev->info.name);
-    cJSON_AddStringToObject(o, "driver", e->model->dev->info.driver);
-    cJSON_AddStringToObject(o, "precision", e->model->dev->strict ? "strict" : "fast");
-    cJSON_AddStringToObject(o, "solver", e->solver->name);
-    cJSON_AddStringToObject(o, "guard", e->guard->name);
-    cJSON_AddStringToObject(o, "hparams", h->model);
-    number(o, "seed", (double)seed);
-    number(o, "layer", h->layer);
-    number(o, "lambda", h->lambda);
-    number(o, "lambda1", h->lambda1);
-    number(o, "lambda2", h->lambda2);
-    number(o, "lambda3", h->lambda3);
-    cJSON_AddStringToObject(o, "cosine", (const char *[]){"square", "abs", "signed"}[h->cosine]);
-    cJSON_AddStringToObject(o, "projector", (const char *[]){"paper", "exact"}[h->projector]);
-    cJSON_AddStringToObject(o, "optimizer", optimizer_names[h->optimizer]);
-    number(o, "rate", h->rate);
-    number(o, "steps", h->steps);
-    number(o, "stop", h->stop);
-    number(o, "kl", h->kl);
-    number(o, "decay", h->decay);
-    number(o, "clamp", h->clamp);
-    number(o, "ridge", h->ridge);
-    for (uint32_t i = 0; i < e->contexts.count; i++)
-        cJSON_AddItemToArray(contexts, cJSON_CreateString(e->contexts.texts[i]));
+    for (size_t i = 0; i < h->setting_count; i++) {
+        const struct setting *s = &h->settings[i];
+        // A number is written as the journal has it: the same text on every machine.
+        char *end = NULL;
+        bool plain = (s->kind & SETTING_NUMBER) && (strtod(s->value, &end), end != s->value) &&
+                     *end == '\0' && strspn(s->value, "0123456789+-.eE") == strlen(s->value);
+        if (strcmp(s->name, "contexts") == 0)
+            continue; // how many were wanted: the list itself is told
+        if (strncmp(s->name, "context.", 8) == 0)
+            cJSON_AddItemToArray(contexts, cJSON_CreateString(s->value));
+        else if (plain)
+            cJSON_AddRawToObject(o, s->name, s->value);
+        else
+            cJSON_AddStringToObject(o, s->name, s->value);
+    }
     cJSON_AddItemToObject(o, "contexts", contexts);
+    cJSON *tensors = cJSON_AddArrayToObject(o, "tensors");
+    for (size_t i = 0; i < h->tensor_count; i++)
+        cJSON_AddItemToArray(tensors, cJSON_CreateString(h->tensors[i].name));
     return o;
 }

@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "cli/opened.h"
 #include "cli/save.h"
-#include "edit/sequence.h"
+#include "edit/record.h"
 #include "oedit.h"
 
 struct oedit {
@@ -55,7 +55,15 @@ bool oedit_edit(struct oedit *o, const char *prompt, const char *subject, const 
 bool oedit_save(struct oedit *o, const char *path)
 {
     if (!editor_ready(o)) return false;
-    return save_model(&o->opened, &o->editor, path, DTYPE_F32, o->settings.seed, NULL);
+    // Without a journal: the settings are told, the requests are the caller's.
+    struct journal journal = {0};
+    struct save save = {.weights = &o->opened.weights, .dev = &o->opened.dev,
+                        .matrix = o->opened.model.edited, .layer = o->editor.hparams.layer,
+                        .dtype = DTYPE_F32, .journal = &journal, .edits = o->editor.edits};
+    bool ok = record_header(&journal.header, &o->opened.weights, &o->editor, o->settings.seed) &&
+              save_model(&save, path);
+    journal_free(&journal);
+    return ok;
 }
 
 void oedit_close(struct oedit *o)

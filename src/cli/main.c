@@ -43,6 +43,30 @@ static const struct command commands[] = {
      "  oedit bench\n"
      "  oedit bench model edit -m model.gguf --solver memit\n"
      "  oedit bench gemm --shapes llama3-8b --dtype f32,q4_1 --rows 1,64 --format csv -o gemm.csv"},
+    {"log", C_LOG, command_log, "the edits of a journal",
+     "  oedit log new.gguf.journal\n"
+     "  oedit log new.gguf.journal --filter subject=France\n"
+     "  oedit log new.gguf.journal --filter 3-7 --json"},
+    {"show", C_SHOW, command_show, "one edit of a journal, or without a number its settings",
+     "  oedit show new.gguf.journal 3\n"
+     "  oedit show new.gguf.journal\n"
+     "  oedit show new.gguf.journal 3 --json"},
+    {"apply", C_APPLY, command_apply, "a journal's edits onto the original model",
+     "  oedit apply new.gguf.journal -m model.gguf -o new.gguf\n"
+     "  oedit apply new.gguf.journal -m model.gguf --out-type f16 -o small.gguf\n"
+     "  oedit apply new.gguf.journal -m model.gguf -o new.gguf --device 1"},
+    {"revert", C_REVERT, command_revert, "take edits back; with --model and --out also write the model",
+     "  oedit revert new.gguf.journal 3 -m model.gguf -o without3.gguf\n"
+     "  oedit revert new.gguf.journal 2 5 7\n"
+     "  oedit revert new.gguf.journal --all -m model.gguf -o as_it_was.gguf"},
+    {"diff", C_DIFF, command_diff, "which tensors two models or journals differ in: rank and norms",
+     "  oedit diff model.gguf new.gguf\n"
+     "  oedit diff new.gguf.journal other.gguf.journal\n"
+     "  oedit diff model.gguf new.gguf --json"},
+    {"verify", C_VERIFY, command_verify, "that a model is what its journal says",
+     "  oedit verify new.gguf\n"
+     "  oedit verify new.gguf other/place/new.journal\n"
+     "  oedit verify new.gguf --base model.gguf"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

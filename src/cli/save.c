@@ -1,51 +1,113 @@
+#define XXH_INLINE_ALL
 #include "cli/save.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <xxhash.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/status.h"
 #include "cli/edit_run.h"
+#include "io/half.h"
 
-static void requests_json(cJSON *run, const struct dataset *data)
+void save_hash(const void *data, size_t bytes, char hash[static 33])
 {
-    cJSON *facts = cJSON_AddArrayToObject(run, "requests");
-    for (size_t i = 0; data && i < data->count; i++) {
-        cJSON *fact = cJSON_CreateObject();
-        cJSON_AddStringToObject(fact, "prompt", data->requests[i].prompt);
-        cJSON_AddStringToObject(fact, "subject", data->requests[i].subject);
-        cJSON_AddStringToObject(fact, "target", data->requests[i].target_new);
-        cJSON_AddItemToArray(facts, fact);
-    }
+    XXH128_hash_t h = XXH3_128bits(data, bytes);
+    snprintf(hash, 33, "%016llx%016llx", (unsigned long long)h.high64,
+             (unsigned long long)h.low64);
 }
 
-bool save_model(struct opened *o, struct editor *e, const char *path, enum dtype dtype,
-                uint64_t seed, const struct dataset *data)
+// Of the matrix as it will be stored.
+static bool matrix_hash(const float *matrix, uint64_t n, enum dtype dtype, char hash[static 33])
 {
-    const struct config *c = &o->model.config;
-    const char *before = account_phase(&o->dev.account, "save");
-    uint64_t n = (uint64_t)c->dim * c->ffn;
-    float *matrix = mem_new(n, sizeof *matrix, "the edited matrix");
-    cJSON *run = run_json(e, seed);
-    requests_json(run, data);
-    char *text = cJSON_PrintUnformatted(run);
-    const char *hash = weights_hash(&o->weights);
-    bool ok = matrix && text && hash &&
-              buffer_read(o->model.dev, o->model.edited, 0, matrix, n * sizeof *matrix);
-    if (ok) {
-        struct replacement edit = {
-            .tensor = weights_part(&o->weights, PART_FFN_DOWN, e->hparams.layer),
-            .data = matrix, .dtype = dtype};
-        struct meta notes[] = {
-            {.key = "oedit.version", .kind = META_TEXT, .text = OEDIT_VERSION},
-            {.key = "oedit.base_hash", .kind = META_TEXT, .text = hash},
-            {.key = "oedit.edits", .kind = META_U32, .u32 = e->edits},
-            {.key = "oedit.run", .kind = META_TEXT, .text = text}};
-        ok = weights_write(&o->weights, path, &edit, 1, notes, sizeof notes / sizeof *notes);
+    if (dtype == DTYPE_F32) {
+        save_hash(matrix, n * sizeof *matrix, hash);
+        return true;
     }
-    cJSON_free(text);
+    uint16_t *halves = mem_new(n, sizeof *halves, "the edited matrix");
+    for (uint64_t i = 0; halves && i < n; i++) halves[i] = half_from_float(matrix[i]);
+    if (halves) save_hash(halves, n * sizeof *halves, hash);
+    free(halves);
+    return halves != NULL;
+}
+
+// The header's settings and the requests of the edits that count.
+static char *run_text(const struct journal *j)
+{
+    cJSON *run = run_json(&j->header), *facts = cJSON_AddArrayToObject(run, "requests");
+    for (size_t i = 0; i < j->edit_count; i++) {
+        if (j->edits[i].reverted) continue;
+        const struct request *r = &j->edits[i].request;
+        cJSON *fact = cJSON_CreateObject();
+        cJSON_AddStringToObject(fact, "prompt", r->prompt);
+        cJSON_AddStringToObject(fact, "subject", r->subject);
+        cJSON_AddStringToObject(fact, "target", r->target_new);
+        cJSON_AddItemToArray(facts, fact);
+    }
+    char *text = cJSON_PrintUnformatted(run);
     cJSON_Delete(run);
-    free(matrix);
-    account_phase(&o->dev.account, before);
+    if (!text) fail(STATUS_NO_MEMORY, "out of host memory for the provenance");
+    return text;
+}
+
+// Nothing here is of this run or machine: a journal gives the same file everywhere.
+static bool write(const struct save *s, const char *path, const struct tensor *t,
+                  const float *matrix, const char *run)
+{
+    char hash[33], state[48] = "";
+    const struct journal *j = s->journal;
+    if (j->record_count)
+        snprintf(state, sizeof state, "%zu %016llx", j->record_count,
+                 (unsigned long long)j->seals[j->record_count - 1].sum);
+    struct replacement edit = {.tensor = t, .data = matrix, .dtype = s->dtype};
+    struct meta notes[] = {
+        {.key = "oedit.version", .kind = META_TEXT, .text = journal_setting(&j->header, "version")},
+        {.key = "oedit.base_hash", .kind = META_TEXT, .text = journal_setting(&j->header, "model")},
+        {.key = "oedit.edits", .kind = META_U32, .u32 = s->edits},
+        {.key = "oedit.run", .kind = META_TEXT, .text = run},
+        {.key = "oedit.tensor", .kind = META_TEXT, .text = t->name},
+        {.key = "oedit.tensor_hash", .kind = META_TEXT, .text = hash},
+        {.key = "oedit.journal", .kind = META_TEXT, .text = state}};
+    return matrix_hash(matrix, t->rows * t->cols, s->dtype, hash) &&
+           weights_write(s->weights, path, &edit, 1, notes, sizeof notes / sizeof *notes);
+}
+
+// An output that cannot be written must be known before hours of work, not after.
+bool save_check(const char *path, const char *model)
+{
+    struct stat in, out;
+    if (!path) return fail(STATUS_USAGE, "--out: wanted a file for the edited model (-o FILE)");
+    if (stat(path, &out) == 0 && stat(model, &in) == 0 && in.st_dev == out.st_dev &&
+        in.st_ino == out.st_ino)
+        return fail(STATUS_USAGE, "--out %s: that is the model itself, wanted another file", path);
+    if (stat(path, &out) == 0 && !S_ISREG(out.st_mode))
+        return fail(STATUS_USAGE, "--out %s: wanted the name of a file", path);
+    struct file_out probe;
+    if (!file_out_open(&probe, path)) return false;
+    file_out_close(&probe, false);
+    return true;
+}
+
+bool save_model(const struct save *s, const char *path)
+{
+    const char *before = account_phase(&s->dev->account, "save");
+    const struct tensor *t = weights_part(s->weights, PART_FFN_DOWN, s->layer);
+    uint64_t n = t->rows * t->cols;
+    bool ok;
+    if (s->edits == 0) {
+        ok = weights_write(s->weights, path, NULL, 0, NULL, 0);
+    } else {
+        float *matrix = mem_new(n, sizeof *matrix, "the edited matrix");
+        char *run = run_text(s->journal);
+        ok = matrix && run && buffer_read(s->dev, s->matrix, 0, matrix, n * sizeof *matrix) &&
+             write(s, path, t, matrix, run);
+        cJSON_free(run);
+        free(matrix);
+    }
+    account_phase(&s->dev->account, before);
     if (ok) log_say("wrote %s", path);
     return ok;
 }

@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -106,7 +107,7 @@ bool corpus_from_model(struct corpus *c, struct model *model, struct weights *we
         struct progress bar;
         progress_start(&bar, "sampling text", "token", c->count);
         for (uint32_t i = 0; ok && i < c->count / OWN_BLOCK; i += OWN_TEXTS)
-            ok = sample(c, model, start, i, seed, &bar);
+            ok = interrupt_check() && sample(c, model, start, i, seed, &bar);
         progress_end(&bar);
         ok = ok && store_save(name, c->count, 1, (const float *)(const void *)c->tokens);
     }

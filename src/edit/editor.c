@@ -23,6 +23,20 @@ bool editor_dot(struct editor *e, fbuf a, fbuf b, uint32_t n, double *result)
     return ok;
 }
 
+// A median that follows its input by small steps; outliers do not move it.
+static void median_follow(double *median, double value)
+{
+    if (*median == 0) *median = value;
+    *median *= value > *median ? 1.1 : 1 / 1.1;
+}
+
+void editor_follow(struct editor *e, const struct edit *edit)
+{
+    if (edit->noop) return;
+    median_follow(&e->medians[0], edit->u_norm * edit->w_norm);
+    median_follow(&e->medians[1], edit->k_norm);
+}
+
 static bool vectors(struct editor *e)
 {
     struct device *dev = e->model->dev;
@@ -74,6 +88,7 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
     bool ok = corpus_open(e, weights, o, &corpus) &&
               stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
               factor_new(e->model->dev, e->moment, e->model->config.ffn, h->ridge, &e->factor);
+    e->text_id = corpus.id;
     if (ok && e->guard->directions) {
         struct corpus part = corpus_part(&corpus, o->text ? h->grad_tokens : corpus.count / 4);
         ok = directions(e, weights, &part);

@@ -58,6 +58,8 @@ struct guard { // NULL: leave alone
     bool (*loss)(struct editor *editor, struct edit *edit, struct penalty penalties[2]);
     bool (*project)(struct editor *editor, struct edit *edit); // changes editor->u
     bool (*commit)(struct editor *editor, struct edit *edit);  // after W was updated
+    // What an edit of a journal did to the guard's own state before its commit.
+    bool (*replay)(struct editor *editor, struct edit *edit);
     void (*stop)(struct editor *editor);
 };
 
@@ -82,9 +84,14 @@ struct editor {
     struct buffer *plain_value, *right_value;               // W k [dim]
     struct buffer *plain_key, *left_key, *right_key, *w;    // [ffn]
     struct buffer *scalars;                                 // a few results of reductions
-    uint32_t edits;
+    uint32_t edits;       // number of the last one
+    uint32_t done_before; // requests at the head of the next sequence that a journal has done
+    uint64_t text_id;     // of the corpus
     double medians[2]; // running medians of |dW| and |k|, to warn of outliers
 };
 
 // a . b and |a| of device vectors, as host numbers; run and wait.
 bool editor_dot(struct editor *editor, fbuf a, fbuf b, uint32_t n, double *result);
+
+// Lets the medians follow a finished edit.
+void editor_follow(struct editor *editor, const struct edit *edit);

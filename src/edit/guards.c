@@ -166,6 +166,14 @@ static bool cgs_commit(struct editor *e, struct edit *edit)
             basis_push(&e->joint, e->u->address, NULL));
 }
 
+// The directions of grad G that an edit met, as its loss or projection had them.
+static bool cgs_replay(struct editor *e, struct edit *edit)
+{
+    struct matrix g;
+    bool exact = e->guard->project && e->hparams.projector == PROJECTOR_EXACT;
+    return exact ? cgs_joint(e, edit) : cgs_implicit(e, edit, &g);
+}
+
 // R-Edit: the averaged key everywhere (O-Edit Eq. 3, Eq. 4 to the letter).
 static void r_edit_key(struct edit *edit)
 {
@@ -181,12 +189,13 @@ static const struct guard r_edit = {
 
 static const struct guard oedit = {
     .name = "oedit", .cite = "O-Edit sec. 3.2, Eq. 13", .directions = true, .start = cgs_start,
-    .loss = oedit_loss, .commit = cgs_commit, .stop = cgs_stop,
+    .loss = oedit_loss, .commit = cgs_commit, .replay = cgs_replay, .stop = cgs_stop,
 };
 
 static const struct guard oedit_plus = {
     .name = "oedit-plus", .cite = "O-Edit sec. 4, Eq. 15, Eq. 28", .directions = true,
-    .start = cgs_start, .project = oedit_plus_project, .commit = cgs_commit, .stop = cgs_stop,
+    .start = cgs_start, .project = oedit_plus_project, .commit = cgs_commit,
+    .replay = cgs_replay, .stop = cgs_stop,
 };
 
 const struct guard *const guards[] = {&none, &r_edit, &oedit, &oedit_plus, NULL};

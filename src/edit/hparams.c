@@ -156,6 +156,22 @@ bool hparams_open(struct hparams *h, const struct config *config, const char *so
     return ok;
 }
 
+bool hparams_each(const struct hparams *h,
+                  bool (*number)(void *user, const char *name, double value),
+                  bool (*word)(void *user, const char *name, const char *value), void *user)
+{
+    bool ok = word(user, "hparams", h->model) &&
+              word(user, "optimizer", optimizer_names[h->optimizer]) &&
+              word(user, "cosine", (const char *[]){"square", "abs", "signed"}[h->cosine]) &&
+              word(user, "projector", (const char *[]){"paper", "exact"}[h->projector]);
+    for (size_t i = 0; ok && i < sizeof fields / sizeof *fields; i++) {
+        const void *at = (const char *)h + fields[i].offset;
+        ok = number(user, fields[i].name, fields[i].kind == WHOLE ? (double)*(const uint32_t *)at
+                                                                  : *(const double *)at);
+    }
+    return ok;
+}
+
 void hparams_free(struct hparams *h)
 {
     for (uint32_t i = 0; i < h->context_text_count; i++) free(h->context_texts[i]);

@@ -33,4 +33,9 @@ struct hparams {
 // `solver`: "memit" or "rome", whose own section comes last.
 bool hparams_open(struct hparams *hparams, const struct config *config, const char *solver,
                   const char *path);
+
+// All of them by name, in one order: numbers and words. Stops when one returns false.
+bool hparams_each(const struct hparams *hparams,
+                  bool (*number)(void *user, const char *name, double value),
+                  bool (*word)(void *user, const char *name, const char *value), void *user);
 void hparams_free(struct hparams *hparams);

@@ -45,23 +45,31 @@ static bool run(struct prepared *p, const struct model *model, const struct sequ
     return ok;
 }
 
+uint32_t prepare_count(const struct prompts *prompts, uint32_t count)
+{
+    uint32_t taken = 0, rows = 0;
+    for (; taken < count; taken++) {
+        uint32_t more = prompts_rows(&prompts[taken]);
+        if (taken > 0 && rows + more > ROWS) break;
+        rows += more;
+    }
+    return taken;
+}
+
 bool prepare(struct prepared *p, const struct model *model, const struct prompts *prompts,
-             uint32_t count, uint32_t layer, uint32_t *taken)
+             uint32_t count, uint32_t layer)
 {
     *p = (struct prepared){.dev = model->dev};
     uint32_t sequence_count = 0;
-    *taken = 0;
-    for (; *taken < count; ++*taken) {
-        uint32_t more = prompts_rows(&prompts[*taken]);
-        if (*taken > 0 && p->rows + more > ROWS) break;
-        p->rows += more;
-        sequence_count += prompts[*taken].count;
+    for (uint32_t i = 0; i < count; i++) {
+        p->rows += prompts_rows(&prompts[i]);
+        sequence_count += prompts[i].count;
     }
     struct sequence *sequences = mem_new(sequence_count, sizeof *sequences, "sequences");
-    p->first = mem_new(*taken, sizeof *p->first, "sequences");
+    p->first = mem_new(count, sizeof *p->first, "sequences");
     bool ok = sequences && p->first;
     uint32_t row = 0, s = 0;
-    for (uint32_t i = 0; ok && i < *taken; i++) {
+    for (uint32_t i = 0; ok && i < count; i++) {
         p->first[i] = row;
         for (uint32_t j = 0; j < prompts[i].count; j++, s++) {
             const struct prompt *q = &prompts[i].items[j];

@@ -11,7 +11,9 @@ struct prepared {
     struct buffer *mid, *key; // [rows, dim], [rows, ffn]
 };
 
-// As many of the `count` requests as fit into the batch (at least one): *taken.
+// As many of the `count` requests as fit into a batch (at least one).
+uint32_t prepare_count(const struct prompts *prompts, uint32_t count);
+
 bool prepare(struct prepared *prepared, const struct model *model, const struct prompts *prompts,
-             uint32_t count, uint32_t layer, uint32_t *taken);
+             uint32_t count, uint32_t layer);
 void prepared_free(struct prepared *prepared);

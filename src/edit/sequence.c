@@ -3,9 +3,11 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "edit/update.h"
 #include "edit/value.h"
 
 // Weights of the prompts' keys (O-Edit Eq. 4; METHOD 1.2). count: prompts without the KL prompt.
@@ -96,22 +98,8 @@ static bool apply(struct editor *e, struct edit *edit)
     if (!isfinite(u) || !isfinite(w))
         return fail(STATUS_BAD_DATA, "edit %u (request %lld): the update is not finite",
                     edit->number, (long long)edit->request->id);
-    if (edit->noop) return true;
-    struct cmd cmd;
-    cmd_start(&cmd, e->model->dev, false);
-    op_outer(&cmd, (struct outer_args){.u = e->u->address, .v = e->w->address,
-                                       .w = e->model->edited->address, .rows = c->dim,
-                                       .cols = c->ffn, .alpha = 1});
-    bool ok = cmd_run_once(&cmd);
-    cmd_free(&cmd);
-    return ok;
-}
-
-// A median that follows its input by small steps; outliers do not move it.
-static void median_follow(double *median, double value)
-{
-    if (*median == 0) *median = value;
-    *median *= value > *median ? 1.1 : 1 / 1.1;
+    return edit->noop || update_add(e->model->dev, e->u->address, e->w->address,
+                                    e->model->edited->address, c->dim, c->ffn);
 }
 
 // METHOD 2: an edit whose key is the attention sink's disables the model; say so.
@@ -130,9 +118,7 @@ static void warn(struct editor *e, const struct edit *edit)
         log_warn("edit %u (request %lld): |dW| = %.3g, |k| = %.3g stand out (typical %.3g, %.3g); "
                  "a subject that is an attention sink disables the model", edit->number, id, norm,
                  edit->k_norm, e->medians[0], e->medians[1]);
-    if (edit->noop) return;
-    median_follow(&e->medians[0], norm);
-    median_follow(&e->medians[1], edit->k_norm);
+    editor_follow(e, edit);
 }
 
 // Names what comes next in the account of time and work; always true.
@@ -163,15 +149,17 @@ static bool edit_one(struct editor *e, struct edit *edit)
 
 static bool run_prepared(struct editor *e, const struct request *requests,
                          const struct prompts *prompts, const struct prepared *prepared,
-                         uint32_t count, edit_done done, void *user, struct progress *bar)
+                         uint32_t from, uint32_t count, edit_done done, void *user,
+                         struct progress *bar)
 {
     struct trace *trace = mem_new(e->hparams.steps, sizeof *trace, "a trace");
     bool ok = trace != NULL;
-    for (uint32_t i = 0; ok && i < count; i++) {
+    for (uint32_t i = from; ok && i < count; i++) {
         struct edit edit = {.request = &requests[i], .prompts = &prompts[i],
                             .prepared = prepared, .first = prepared->first[i],
                             .number = e->edits + 1, .trace = trace};
-        ok = edit_one(e, &edit) && phase(e, "report") && (!done || done(user, e, &edit));
+        ok = interrupt_check() && edit_one(e, &edit) && phase(e, "report") &&
+             (!done || done(user, e, &edit));
         progress_step(bar, 1);
     }
     free(trace);
@@ -189,11 +177,18 @@ bool sequence_run(struct editor *e, const struct request *requests, uint32_t cou
         ok = prompts_new(&prompts[i], e->tokenizer, &requests[i], e->contexts.texts,
                          e->contexts.count);
     struct progress bar;
-    progress_start(&bar, "editing", "edit", count);
+    uint32_t over = e->done_before < count ? e->done_before : count;
+    e->done_before = 0;
+    progress_start(&bar, "editing", "edit", count - over);
+    // Batches are what they would be had nothing been done before: their size is in the bits.
     for (uint32_t i = 0, taken; ok && i < count; i += taken) {
         struct prepared prepared = {0};
-        ok = phase(e, "prepare") && prepare(&prepared, e->model, prompts + i, count - i, e->hparams.layer, &taken) &&
-             run_prepared(e, requests + i, prompts + i, &prepared, taken, done, user, &bar);
+        uint32_t from = over > i ? over - i : 0;
+        taken = prepare_count(prompts + i, count - i);
+        if (from >= taken) continue;
+        ok = phase(e, "prepare") &&
+             prepare(&prepared, e->model, prompts + i, taken, e->hparams.layer) &&
+             run_prepared(e, requests + i, prompts + i, &prepared, from, taken, done, user, &bar);
         prepared_free(&prepared);
     }
     progress_end(&bar);

@@ -10,6 +10,7 @@ struct sequence_options {
     const uint32_t *ids;    // or tokens of it, ready-made; copied
     uint32_t tokens;        // of it; 0: as the hyper-parameters say
     uint64_t seed;
+    bool strict;            // the device's numbers are (vk/strict.h); for the journal
 };
 
 // Makes everything that edits share: contexts, C and its factor, the guard's state.

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -70,7 +71,7 @@ static bool moment_compute(struct model *model, const struct corpus *corpus, uin
     progress_start(&bar, "statistics C", "token", corpus->count);
     for (uint32_t i = 0, count, rows; ok && i < corpus_blocks(corpus); i += count) {
         count = take_blocks(corpus, i, sequences, &rows);
-        ok = moment_add(model, sequences, count, rows, layer, (*c)->address,
+        ok = interrupt_check() && moment_add(model, sequences, count, rows, layer, (*c)->address,
                         (float)(1 / (double)corpus->count));
         progress_step(&bar, rows);
     }
@@ -212,7 +213,7 @@ bool stats_gradient(struct model *model, const struct corpus *corpus, uint32_t l
     for (uint32_t i = 0, count, rows; ok && i < corpus_blocks(corpus); i += count) {
         count = take_blocks(corpus, i, sequences, &rows);
         if (rows < 2) break; // a last block of one token predicts nothing
-        ok = gradient_add(model, sequences, count, rows, layer, (*g)->address, loss, &targets);
+        ok = interrupt_check() && gradient_add(model, sequences, count, rows, layer, (*g)->address, loss, &targets);
         progress_step(&bar, rows);
     }
     progress_end(&bar);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/interrupt.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "edit/gauss.h"
@@ -313,7 +314,8 @@ bool value_find(struct editor *editor, struct edit *edit, const struct penalty p
         record_step(&cmd, &s, edit, penalties);
         ok = cmd_end(&cmd);
     }
-    while (ok && !stopped) ok = cmd_replay(&cmd) && look(&s, edit, &stopped);
+    while (ok && !stopped)
+        ok = interrupt_check() && cmd_replay(&cmd) && look(&s, edit, &stopped);
     cmd_free(&cmd);
     value_free(&s);
     return ok;

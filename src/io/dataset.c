@@ -34,7 +34,7 @@ static void text_list_free(struct text_list *list)
     *list = (struct text_list){0};
 }
 
-static void request_free(struct request *request)
+void request_free(struct request *request)
 {
     free(request->prompt);
     free(request->subject);
@@ -45,6 +45,27 @@ static void request_free(struct request *request)
     text_list_free(&request->locality_truths);
     text_list_free(&request->generations);
     *request = (struct request){0};
+}
+
+static bool text_same(const char *left, const char *right)
+{
+    return left && right ? strcmp(left, right) == 0 : left == right;
+}
+
+static bool list_same(const struct text_list *left, const struct text_list *right)
+{
+    for (size_t i = 0; i < left->count && i < right->count; i++)
+        if (!text_same(left->items[i], right->items[i])) return false;
+    return left->count == right->count;
+}
+
+bool request_same(const struct request *a, const struct request *b)
+{
+    return a->id == b->id && text_same(a->prompt, b->prompt) && text_same(a->subject, b->subject) &&
+           text_same(a->target_new, b->target_new) && text_same(a->target_true, b->target_true) &&
+           list_same(&a->rephrases, &b->rephrases) && list_same(&a->localities, &b->localities) &&
+           list_same(&a->locality_truths, &b->locality_truths) &&
+           list_same(&a->generations, &b->generations);
 }
 
 void dataset_free(struct dataset *dataset)

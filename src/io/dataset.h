@@ -44,3 +44,5 @@ bool dataset_open(struct dataset *dataset, const char *path, struct dataset_opti
 bool dataset_from_strings(struct dataset *dataset, const char *prompt, const char *subject,
                           const char *target_new);
 void dataset_free(struct dataset *dataset);
+void request_free(struct request *request); // accepts zero
+bool request_same(const struct request *left, const struct request *right);

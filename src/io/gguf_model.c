@@ -288,6 +288,11 @@ static void gguf_model_close(struct weights *weights)
 }
 
 // One pass over the mapped file.
+static bool gguf_note(const struct weights *weights, const char *key, struct bytes *text)
+{
+    return gguf_get_text(weights->state, key, text);
+}
+
 static bool gguf_hash(struct weights *weights)
 {
     const struct gguf *gguf = weights->state;
@@ -368,6 +373,7 @@ const struct format format_gguf = {
     .open = gguf_model_open,
     .close = gguf_model_close,
     .hash = gguf_hash,
+    .note = gguf_note,
     .vocab = gguf_vocab,
     .write = gguf_model_write,
     .part_name = gguf_part_name,

@@ -190,6 +190,12 @@ bool weights_write(const struct weights *weights, const char *path, const struct
     return weights->format->write(weights, path, edits, edit_count, notes, note_count);
 }
 
+bool weights_note(const struct weights *weights, const char *key, struct bytes *text)
+{
+    *text = (struct bytes){0};
+    return weights->format->note(weights, key, text);
+}
+
 bool weights_vocab(const struct weights *weights, struct vocab *vocab)
 {
     *vocab = (struct vocab){.where = weights->path, .bos = -1, .eos = -1};

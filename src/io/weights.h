@@ -136,6 +136,8 @@ struct format {
     // Everything as in the source but for `edits`, and `notes` after the source's own metadata.
     bool (*write)(const struct weights *weights, const char *path, const struct replacement *edits,
                   size_t edit_count, const struct meta *notes, size_t note_count);
+    // A text among the file's metadata; empty if there is none of that key.
+    bool (*note)(const struct weights *weights, const char *key, struct bytes *text);
     // The name of a part's tensor in this format.
     void (*part_name)(enum part part, uint32_t layer, char name[static 64]);
 };
@@ -165,6 +167,9 @@ const char *weights_hash(struct weights *weights);
 // Writes an edited copy; replaces `path` only when all is written, refuses the source's own path.
 bool weights_write(const struct weights *weights, const char *path, const struct replacement *edits,
                    size_t edit_count, const struct meta *notes, size_t note_count);
+
+// What weights_write was given as a note: a text; empty if the file has none.
+bool weights_note(const struct weights *weights, const char *key, struct bytes *text);
 
 bool weights_vocab(const struct weights *weights, struct vocab *vocab);
 void vocab_free(struct vocab *vocab);

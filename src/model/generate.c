@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
@@ -153,7 +154,7 @@ bool generate(const struct model *model, struct generated *texts, size_t count,
     if (fixed.tokens == 0) active = 0;
     while (ok && active > 0) {
         size_t now = active;
-        ok = step(&s, which, &active, done, sequences, last);
+        ok = interrupt_check() && step(&s, which, &active, done, sequences, last);
         if (bar) progress_step(bar, now);
     }
     cache_free(&s.cache);

@@ -390,6 +390,23 @@ bool tune_only(struct device *dev, uint32_t rows, uint32_t cols)
     return true;
 }
 
+uint64_t tune_id(const struct device *dev, uint32_t dtypes)
+{
+    const struct tuning *tuning = dev->tuning;
+    uint64_t id = 0;
+    for (uint32_t i = 0; tuning && i < tuning->count; i++) {
+        const struct entry *e = &tuning->entries[i];
+        bool meant = e->op == OP_gemm_tn;
+        for (uint32_t type = 0; !meant && type < UNALIGNED; type++)
+            meant = (dtypes >> type & 1) && kind_of(type) == e->variant;
+        if (!meant) continue;
+        const uint32_t shape[] = {e->op, e->variant, e->tile.rows, e->tile.cols, e->tile.local};
+        uint64_t seconds = XXH3_64bits(&e->seconds, sizeof e->seconds);
+        id += XXH3_64bits(shape, sizeof shape) ^ seconds; // a sum: their order is the cache's
+    }
+    return id;
+}
+
 bool tune(struct device *dev, uint32_t dtypes)
 {
     struct tuning *tuning = tuning_of(dev);

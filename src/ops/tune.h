@@ -13,5 +13,8 @@ bool tune_units(struct device *dev, uint32_t variant, uint32_t rows);
 // or takes the times from the cache. Nothing may be under recording.
 bool tune(struct device *dev, uint32_t dtypes);
 
+// What tune chose from for these types, as a number: others may give other bits. 0: not timed.
+uint64_t tune_id(const struct device *dev, uint32_t dtypes);
+
 // From now on only tiles of this shape, where an operator has it; 0, 0: all. For tests and bench.
 bool tune_only(struct device *dev, uint32_t rows, uint32_t cols);

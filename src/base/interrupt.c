@@ -1,0 +1,39 @@
+#define _POSIX_C_SOURCE 200809L
+#include "base/interrupt.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/status.h"
+
+static volatile sig_atomic_t noted; // the signal's number
+
+// Only what is safe in a handler: write() and a flag.
+static void note(int number)
+{
+    static const char said[] = "\nstopping after this step; once more to stop at once\n";
+    noted = number;
+    ssize_t written = write(STDERR_FILENO, said, sizeof said - 1);
+    (void)written; // nobody is left to tell
+}
+
+void interrupt_watch(void)
+{
+    // SA_RESETHAND: the second signal meets the default action. SA_RESTART: no call fails by it.
+    struct sigaction action = {.sa_handler = note, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
+    const int numbers[] = {SIGINT, SIGTERM};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction before;
+        // Who started us to ignore it, as shells do in the background, means it.
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(numbers[i], &action, NULL);
+    }
+}
+
+bool interrupt_check(void)
+{
+    if (!noted) return true;
+    return fail(STATUS_INTERRUPTED, "stopped by %s", noted == SIGINT ? "Ctrl-C" : "SIGTERM");
+}

@@ -1,0 +1,153 @@
+#include "cli/journal_model.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "cli/commands.h"
+#include "cli/opened.h"
+#include "cli/save.h"
+#include "edit/update.h"
+#include "model/unpack.h"
+
+static bool base_check(const struct journal *j, struct weights *weights,
+                       const struct tensor **tensor)
+{
+    const char *hash = weights_hash(weights), *model = journal_setting(&j->header, "model");
+    const struct journal_header *h = &j->header;
+    if (!hash) return false;
+    if (!model || strcmp(hash, model) != 0)
+        return fail(STATUS_USAGE, "%s is the journal of another model: its hash is %.32s, %s has "
+                                  "%s", j->where, model ? model : "missing", weights->path, hash);
+    if (h->tensor_count != 1)
+        return fail(STATUS_BAD_DATA, "%s edits %zu tensors, wanted one", j->where,
+                    h->tensor_count);
+    const struct journal_tensor *t = &h->tensors[0];
+    *tensor = weights_part(weights, PART_FFN_DOWN, t->layer);
+    if (!*tensor || strcmp((*tensor)->name, t->name) != 0 || (*tensor)->rows != t->rows ||
+        (*tensor)->cols != t->cols)
+        return fail(STATUS_BAD_DATA, "%s edits %.200s [%llu, %llu], which is not in %s", j->where,
+                    t->name, (unsigned long long)t->rows, (unsigned long long)t->cols,
+                    weights->path);
+    return true;
+}
+
+bool journal_matrix(const struct journal *j, struct weights *weights, struct device *dev,
+                    const struct tensor **tensor, struct buffer **matrix)
+{
+    *matrix = NULL;
+    if (!base_check(j, weights, tensor) || !tensor_unpack(dev, *tensor, matrix)) return false;
+    if (update_sum(dev, j, j->header.tensors[0].layer, *matrix)) return true;
+    buffer_free(dev, matrix);
+    return false;
+}
+
+// Writes the model that the journal describes.
+static bool write_model(const struct journal *j, const struct args *args)
+{
+    struct opened o = {0};
+    const struct tensor *tensor;
+    struct buffer *matrix = NULL;
+    bool ok = opened_device(&o, args) && weights_open(&o.weights, args->model) &&
+              journal_matrix(j, &o.weights, &o.dev, &tensor, &matrix);
+    if (ok) {
+        struct save save = {.weights = &o.weights, .dev = &o.dev, .matrix = matrix,
+                            .layer = j->header.tensors[0].layer, .journal = j,
+                            .dtype = args->out_type ? DTYPE_F16 : DTYPE_F32,
+                            .edits = (uint32_t)journal_remaining(j)};
+        ok = save_model(&save, args->out);
+    }
+    buffer_free(&o.dev, &matrix);
+    return opened_end(&o, args, ok);
+}
+
+bool command_apply(const struct args *args)
+{
+    struct journal j;
+    if (args->word_count != 1)
+        return fail(STATUS_USAGE, "apply: wanted one journal (oedit apply JOURNAL -m MODEL -o "
+                                  "OUT)");
+    if (!args->model) return fail(STATUS_USAGE, "--model: wanted the original model (-m MODEL)");
+    if (!save_check(args->out, args->model) || !journal_open(&j, args->words[0], false))
+        return false;
+    bool ok = write_model(&j, args);
+    journal_free(&j);
+    return ok;
+}
+
+static int ascending(const void *left, const void *right)
+{
+    const uint32_t *a = left, *b = right;
+    return (*a > *b) - (*a < *b);
+}
+
+// The numbers on the command line, ascending, or all that are left: [*count], to be freed.
+static uint32_t *numbers_read(const struct journal *j, const struct args *args, uint32_t *count)
+{
+    size_t room = args->all ? j->edit_count : (size_t)args->word_count;
+    uint32_t *numbers = mem_new(room, sizeof *numbers, "numbers");
+    *count = 0;
+    for (size_t i = 0; numbers && args->all && i < j->edit_count; i++)
+        if (!j->edits[i].reverted) numbers[(*count)++] = (uint32_t)i + 1;
+    bool ok = numbers != NULL;
+    for (int i = 1; ok && i < args->word_count; i++) {
+        const char *word = args->words[i];
+        char *end;
+        unsigned long number = strtoul(word, &end, 10);
+        if (!isdigit((unsigned char)word[0]) || *end || number < 1 || number > j->edit_count)
+            ok = fail(STATUS_USAGE, "revert: got '%s', %s has the edits 1 to %zu", word, j->where,
+                      j->edit_count);
+        else if (j->edits[number - 1].reverted)
+            ok = fail(STATUS_USAGE, "revert: edit %lu of %s is reverted already", number, j->where);
+        else
+            numbers[(*count)++] = (uint32_t)number;
+    }
+    if (ok) qsort(numbers, *count, sizeof *numbers, ascending);
+    for (uint32_t i = 1; ok && i < *count; i++)
+        if (numbers[i] == numbers[i - 1])
+            ok = fail(STATUS_USAGE, "revert: got edit %u twice", numbers[i]);
+    if (ok) return numbers;
+    free(numbers);
+    return NULL;
+}
+
+// Locked from reading to writing: nobody may add an edit in between.
+static bool revert(const char *path, const struct args *args)
+{
+    struct journal_writer writer = {0};
+    struct journal j = {0};
+    uint32_t count = 0, *numbers = NULL;
+    bool ok = journal_writer_open(&writer, path) && journal_open(&j, path, false);
+    ok = ok && (numbers = numbers_read(&j, args, &count)) != NULL;
+    if (ok && count)
+        ok = journal_go_on(&writer, &j) && journal_add_revert(&writer, numbers, count);
+    journal_writer_close(&writer);
+    journal_free(&j);
+    free(numbers);
+    if (ok) log_say("%s: %u edits reverted", path, count);
+    return ok;
+}
+
+bool command_revert(const struct args *args)
+{
+    if (args->word_count < 1 || args->all != (args->word_count == 1))
+        return fail(STATUS_USAGE, "revert: wanted a journal and numbers, or --all (oedit revert "
+                                  "JOURNAL N -m MODEL -o OUT)");
+    const char *path = args->words[0];
+    if ((args->model != NULL) != (args->out != NULL))
+        return fail(STATUS_USAGE, "revert: wanted both --model and --out, or neither");
+    struct journal j;
+    if (access(path, F_OK) != 0) return fail(STATUS_BAD_DATA, "cannot open %s: no such file", path);
+    if (args->out && !save_check(args->out, args->model)) return false;
+    if (!revert(path, args) || !args->out) return status_code() == STATUS_OK;
+    if (!journal_open(&j, path, false)) return false;
+    bool ok = write_model(&j, args);
+    journal_free(&j);
+    if (!ok) log_say("the revert is recorded; oedit apply writes the model");
+    return ok;
+}

@@ -1,0 +1,18 @@
+// What edits do to the weights. Edited weights are always the base and then the pairs of the edits
+// that count, added one by one in the order of their numbers; nothing is ever subtracted. So an
+// undisturbed run, one that was resumed, apply and revert all do the same additions.
+#pragma once
+#include "io/journal.h"
+#include "ops/ops.h"
+#include "vk/buffer.h"
+
+// W <- W + u w^T (O-Edit Eq. 11).  u: [rows]  w: [cols]  matrix: [rows, cols]
+bool update_add(struct device *dev, fbuf u, fbuf w, fbuf matrix, uint32_t rows, uint32_t cols);
+
+// A recorded pair on the device. u: [edit->rows]  w: [edit->cols]
+bool update_load(struct device *dev, const struct journal_edit *edit, struct buffer *u,
+                 struct buffer *w);
+
+// matrix [rows, cols], the base of the tensor of `layer`: adds all pairs that count.
+bool update_sum(struct device *dev, const struct journal *journal, uint32_t layer,
+                struct buffer *matrix);
