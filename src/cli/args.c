@@ -41,7 +41,7 @@ static const struct option table[] = {
     {"ridge", 0, OPTION_F32, AT(ridge), "X", "adds X mean(diag C) to C's diagonal", C_EDIT | C_BENCH, 0, 1e6},
     {"contexts", 0, OPTION_U32, AT(contexts), "N", "prefixes of the model's own before each prompt", C_EDIT | C_BENCH, 0, 1000},
     {"zsre-target", 0, OPTION_CHOICE, AT(zsre_target), "alt|answers", "which ZsRE answer is new [alt]", C_EDIT | C_EVAL, 0, 0},
-    {"out-type", 0, OPTION_CHOICE, AT(out_type), "f32|f16", "how the edited matrix is stored [f32]", C_EDIT, 0, 0},
+    {"out-type", 0, OPTION_CHOICE, AT(out_type), "f32|f16|bf16|q8_0|same", "how the edited matrix is stored; same: as it was [f32]", C_EDIT, 0, 0},
     {"hparams", 0, OPTION_TEXT, AT(hparams), "FILE", "hyper-parameters, as in assets/hparams", C_EDIT | C_STATS | C_GRAD | C_BENCH, 0, 0},
     {"log", 0, OPTION_TEXT, AT(log), "FILE", "one JSON line an edit [stderr with -v]", C_EDIT, 0, 0},
     {"shapes", 0, OPTION_TEXT, AT(shapes), "LIST", "of smollm2,mistral-7b,llama3-8b,tiny", C_BENCH, 0, 0},

@@ -79,12 +79,19 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
     return ok;
 }
 
+// --out-type; its last choice is the source's own type.
+static enum dtype out_dtype(const struct opened *o, const struct editor *e, const struct args *args)
+{
+    static const enum dtype types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0};
+    const struct tensor *t = weights_part(&o->weights, PART_FFN_DOWN, e->hparams.layer);
+    return args->out_type == sizeof types / sizeof *types ? t->dtype : types[args->out_type];
+}
+
 static bool finish(struct opened *o, struct editor *e, const struct args *args,
                    const struct dataset *data, struct report *r, struct answers *answers)
 {
     if (args->answers && !answers_after(answers, &o->model, &o->tokenizer)) return false;
-    enum dtype dtype = args->out_type ? DTYPE_F16 : DTYPE_F32;
-    if (!save_model(o, e, args->out, dtype, args->seed, data)) return false;
+    if (!save_model(o, e, args->out, out_dtype(o, e, args), args->seed, data)) return false;
     if (args->answers && !args->json) answers_print(answers, data);
     if (!args->json) return true;
     cJSON *root = cJSON_CreateObject();

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/edit_run.h"
+#include "edit/stored.h"
 
 static void requests_json(cJSON *run, const struct dataset *data)
 {
@@ -16,6 +17,23 @@ static void requests_json(cJSON *run, const struct dataset *data)
         cJSON_AddStringToObject(fact, "target", data->requests[i].target_new);
         cJSON_AddItemToArray(facts, fact);
     }
+}
+
+// A type with few bits rounds the matrix; what that does to the edits is said.
+static bool rounding_say(struct model *model, const float *matrix, enum dtype dtype)
+{
+    struct stored stored;
+    if (dtype == DTYPE_F32) return true;
+    if (!stored_measure(model, matrix, dtype, &stored)) return false;
+    const char *name = dtype_table[dtype].name;
+    if (stored.error > 0.5 * stored.edit)
+        log_warn("stored as %s the edited matrix is %.3g off, while the edits change it by %.3g and "
+                 "%.0f%% of them is left; --out-type f32 or f16 keeps them", name, stored.error,
+                 stored.edit, 100 * stored.kept);
+    else
+        log_say("stored as %s: %.3g off by rounding, the edits change it by %.3g", name,
+                stored.error, stored.edit);
+    return true;
 }
 
 bool save_model(struct opened *o, struct editor *e, const char *path, enum dtype dtype,
@@ -31,6 +49,7 @@ bool save_model(struct opened *o, struct editor *e, const char *path, enum dtype
     const char *hash = weights_hash(&o->weights);
     bool ok = matrix && text && hash &&
               buffer_read(o->model.dev, o->model.edited, 0, matrix, n * sizeof *matrix);
+    ok = ok && rounding_say(&o->model, matrix, dtype);
     if (ok) {
         struct replacement edit = {
             .tensor = weights_part(&o->weights, PART_FFN_DOWN, e->hparams.layer),
