@@ -30,7 +30,8 @@ enum command_bit {
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
-        *log, *trace, *journal, *filter, *shapes, *dtype, *rows;
+        *log, *trace, *journal, *filter, *lora, *peft, *shapes,
+        *dtype, *rows;
     const char *const *words; // that are no options [word_count]
     int word_count;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers,
@@ -38,7 +39,7 @@ struct args {
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
     int solver, optimizer, guard, out_type, cosine, projector, zsre_target, format;
-    uint32_t repeat, least, n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
+    uint32_t repeat, least, rank, n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
     uint64_t skip, seed;
     double started; // the clock when the program began
     float lambda, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, temperature;

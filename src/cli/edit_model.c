@@ -100,7 +100,7 @@ static bool finish(struct opened *o, struct editor *e, const struct args *args,
     if (!journal_open(&journal, r->journal.path, false)) return false;
     struct save save = {.weights = &o->weights, .dev = &o->dev, .matrix = o->model.edited,
                         .layer = e->hparams.layer, .journal = &journal,
-                        .dtype = args->out_type ? DTYPE_F16 : DTYPE_F32,
+                        .dtype = save_dtype(args->out_type, &o->weights, e->hparams.layer),
                         .edits = (uint32_t)journal_remaining(&journal)};
     bool ok = save_model(&save, args->out);
     if (ok && args->answers && !args->json) answers_print(answers, data);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/commands.h"
+#include "cli/journal_adapter.h"
 #include "cli/opened.h"
 #include "cli/save.h"
 #include "edit/update.h"
@@ -55,10 +56,12 @@ static bool write_model(const struct journal *j, const struct args *args)
     struct buffer *matrix = NULL;
     bool ok = opened_device(&o, args) && weights_open(&o.weights, args->model) &&
               journal_matrix(j, &o.weights, &o.dev, &tensor, &matrix);
-    if (ok) {
+    if (ok && (args->lora || args->peft)) ok = journal_adapter(j, &o, args);
+    if (ok && args->out) {
         struct save save = {.weights = &o.weights, .dev = &o.dev, .matrix = matrix,
                             .layer = j->header.tensors[0].layer, .journal = j,
-                            .dtype = args->out_type ? DTYPE_F16 : DTYPE_F32,
+                            .dtype = save_dtype(args->out_type, &o.weights,
+                                                j->header.tensors[0].layer),
                             .edits = (uint32_t)journal_remaining(j)};
         ok = save_model(&save, args->out);
     }
@@ -73,7 +76,8 @@ bool command_apply(const struct args *args)
         return fail(STATUS_USAGE, "apply: wanted one journal (oedit apply JOURNAL -m MODEL -o "
                                   "OUT)");
     if (!args->model) return fail(STATUS_USAGE, "--model: wanted the original model (-m MODEL)");
-    if (!save_check(args->out, args->model) || !journal_open(&j, args->words[0], false))
+    bool adapter = args->lora || args->peft; // then --out may be left away
+    if (((args->out || !adapter) && !save_check(args->out, args->model)) || !journal_open(&j, args->words[0], false))
         return false;
     bool ok = write_model(&j, args);
     journal_free(&j);

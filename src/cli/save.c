@@ -11,7 +11,8 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/edit_run.h"
-#include "io/half.h"
+#include "edit/stored.h"
+#include "io/pack.h"
 
 void save_hash(const void *data, size_t bytes, char hash[static 33])
 {
@@ -23,15 +24,12 @@ void save_hash(const void *data, size_t bytes, char hash[static 33])
 // Of the matrix as it will be stored.
 static bool matrix_hash(const float *matrix, uint64_t n, enum dtype dtype, char hash[static 33])
 {
-    if (dtype == DTYPE_F32) {
-        save_hash(matrix, n * sizeof *matrix, hash);
-        return true;
-    }
-    uint16_t *halves = mem_new(n, sizeof *halves, "the edited matrix");
-    for (uint64_t i = 0; halves && i < n; i++) halves[i] = half_from_float(matrix[i]);
-    if (halves) save_hash(halves, n * sizeof *halves, hash);
-    free(halves);
-    return halves != NULL;
+    uint64_t bytes = n / dtype_table[dtype].block * dtype_table[dtype].bytes;
+    uint8_t *packed = mem_new(bytes, 1, "the edited matrix");
+    if (packed) pack(dtype, matrix, n, packed);
+    if (packed) save_hash(packed, bytes, hash);
+    free(packed);
+    return packed != NULL;
 }
 
 // The header's settings and the requests of the edits that count.
@@ -91,6 +89,30 @@ bool save_check(const char *path, const char *model)
     return true;
 }
 
+// A type with few bits rounds the matrix; what that does to the edits is said.
+static bool rounding_say(const struct save *s, const struct tensor *t, const float *matrix)
+{
+    struct stored stored;
+    if (s->dtype == DTYPE_F32) return true;
+    if (!stored_measure(s->dev, t, matrix, s->dtype, &stored)) return false;
+    const char *name = dtype_table[s->dtype].name;
+    if (stored.error > 0.5 * stored.edit)
+        log_warn("stored as %s the edited matrix is %.3g off, while the edits change it by %.3g and "
+                 "%.0f%% of them is left; --out-type f32 or f16 keeps them", name, stored.error,
+                 stored.edit, 100 * stored.kept);
+    else
+        log_say("stored as %s: %.3g off by rounding, the edits change it by %.3g", name,
+                stored.error, stored.edit);
+    return true;
+}
+
+enum dtype save_dtype(int choice, const struct weights *weights, uint32_t layer)
+{
+    static const enum dtype types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0};
+    const bool same = choice == sizeof types / sizeof *types;
+    return same ? weights_part(weights, PART_FFN_DOWN, layer)->dtype : types[choice];
+}
+
 bool save_model(const struct save *s, const char *path)
 {
     const char *before = account_phase(&s->dev->account, "save");
@@ -103,7 +125,7 @@ bool save_model(const struct save *s, const char *path)
         float *matrix = mem_new(n, sizeof *matrix, "the edited matrix");
         char *run = run_text(s->journal);
         ok = matrix && run && buffer_read(s->dev, s->matrix, 0, matrix, n * sizeof *matrix) &&
-             write(s, path, t, matrix, run);
+             rounding_say(s, t, matrix) && write(s, path, t, matrix, run);
         cJSON_free(run);
         free(matrix);
     }

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "io/gguf.h"
-#include "io/half.h"
+#include "io/pack.h"
 
 // One tensor to be written, from bytes as they are or from floats.
 struct item {
@@ -109,29 +109,28 @@ static bool put_entry(struct writer *writer, const struct item *item)
     return ok && put_u32(writer, gguf_dtype_type(item->dtype)) && put_u64(writer, item->at);
 }
 
-// Floats as F32 or F16; what the stored type cannot hold is refused.
+// Floats in the item's type; what that cannot hold is refused.
 static bool put_floats(struct writer *writer, const struct item *item)
 {
-    uint64_t count = item->bytes / dtype_table[item->dtype].bytes;
-    uint16_t halves[2048];
-    for (uint64_t start = 0; start < count; start += 2048) {
-        uint64_t length = count - start < 2048 ? count - start : 2048;
-        for (uint64_t i = 0; i < length; i++) {
-            float value = item->floats[start + i];
-            halves[i] = half_from_float(value);
-            bool finite = isfinite(value);
-            if (finite && (item->dtype == DTYPE_F32 || (halves[i] & 0x7c00) != 0x7c00)) continue;
+    enum { PIECE = 2048 }; // elements, whole blocks of every type
+    const struct dtype_info *info = &dtype_table[item->dtype];
+    uint64_t count = item->bytes / info->bytes * info->block;
+    uint8_t packed[PIECE * sizeof(float)];
+    for (uint64_t start = 0; start < count; start += PIECE) {
+        uint64_t length = count - start < PIECE ? count - start : PIECE;
+        uint64_t held = pack_holds(item->dtype, item->floats + start, length), bad = start + held;
+        if (held < length) {
+            bool finite = isfinite(item->floats[bad]);
             return fail(finite ? STATUS_FAILED : STATUS_BAD_DATA,
-                        "cannot write %s: tensor %.*s has %g in row %llu, column %llu, wanted %s",
-                        writer->file.path, (int)item->name.size, item->name.data, (double)value,
-                        (unsigned long long)((start + i) / item->ne[0]),
-                        (unsigned long long)((start + i) % item->ne[0]),
-                        finite ? "at most 65504 for F16 (F32 holds it)" : "a finite number");
+                        "cannot write %s: tensor %.*s has %g in row %llu, column %llu, wanted %s%s%s",
+                        writer->file.path, (int)item->name.size, item->name.data,
+                        (double)item->floats[bad], (unsigned long long)(bad / item->ne[0]),
+                        (unsigned long long)(bad % item->ne[0]),
+                        finite ? "what fits into " : "a finite number", finite ? info->name : "",
+                        finite ? " (F32 holds it)" : "");
         }
-        bool ok = item->dtype == DTYPE_F16
-                      ? put(writer, halves, (size_t)length * sizeof *halves)
-                      : put(writer, item->floats + start, (size_t)length * sizeof *item->floats);
-        if (!ok) return false;
+        pack(item->dtype, item->floats + start, length, packed);
+        if (!put(writer, packed, (size_t)(length / info->block * info->bytes))) return false;
     }
     return true;
 }
@@ -237,10 +236,11 @@ static void item_fill(struct item *item, const struct gguf_entry *entry,
     memcpy(item->ne, entry->ne, sizeof item->ne);
     for (size_t i = 0; i < edit_count; i++) {
         if (edits[i].tensor != tensor) continue;
-        assert(edits[i].dtype == DTYPE_F32 || edits[i].dtype == DTYPE_F16);
+        const struct dtype_info *info = &dtype_table[edits[i].dtype];
+        assert(tensor->cols % info->block == 0);
         item->dtype = edits[i].dtype;
         item->floats = edits[i].data;
-        item->bytes = tensor->rows * tensor->cols * dtype_table[edits[i].dtype].bytes;
+        item->bytes = tensor->rows * tensor->cols / info->block * info->bytes;
     }
 }
 

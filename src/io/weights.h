@@ -107,7 +107,7 @@ struct vocab {
 struct replacement {
     const struct tensor *tensor;
     const float *data; // [rows, cols]
-    enum dtype dtype;  // stored as DTYPE_F32 or DTYPE_F16
+    enum dtype dtype;  // as which it is stored; cols is a multiple of its block
 };
 
 // One metadata entry to be written.
