@@ -67,6 +67,7 @@ cJSON *run_json(const struct editor *e, uint64_t seed)
     number(o, "decay", h->decay);
     number(o, "clamp", h->clamp);
     number(o, "ridge", h->ridge);
+    number(o, "condition", e->condition);
     for (uint32_t i = 0; i < e->contexts.count; i++)
         cJSON_AddItemToArray(contexts, cJSON_CreateString(e->contexts.texts[i]));
     cJSON_AddItemToObject(o, "contexts", contexts);

@@ -72,6 +72,7 @@ struct editor {
     struct contexts contexts;
     struct buffer *moment; // C [ffn, ffn]
     struct factor factor;
+    double condition; // of C + shift I, estimated
     // Guards: V, and grad G's left singular vectors as rows, with those in use after Eq. 26.
     struct basis basis, joint; // V; V and G together (the exact projector)
     uint32_t joint_rows;       // of G in joint
