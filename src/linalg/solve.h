@@ -32,9 +32,9 @@ struct solve_report {
     double residual;   // |b - S x| / |b| before it; rounding x to f32 alone makes up to eps cond(S)
 };
 
-// x = S^-1 b, refined until the corrections stop shrinking: relative error about n^(1/2) eps for
-// any condition the factorisation survives with eps * condition < 9/10; beyond, STATUS_BAD_DATA
-// with the condition and a ridge that brings it to 1e5.
+// x = S^-1 b, refined until the corrections stop shrinking, where they do not shrink by conjugate
+// gradients: relative error about n^(1/2) eps for any condition the factorisation survives with
+// that; beyond, STATUS_BAD_DATA with the condition and a ridge that brings it to 1e5.
 // b, x: [n], may not overlap. report may be NULL. Runs and waits.
 bool factor_solve(struct factor *factor, fbuf b, fbuf x, struct solve_report *report);
 
