@@ -203,13 +203,13 @@ static bool accepted(const float *c, uint32_t n, double ridge, double *condition
 
 // Up to 1e6 solved to 1e-5, with an estimate within a factor of three of the 2-norm condition;
 // under 3e7 solved as well or refused, beyond refused, and then the ridge of the message is enough.
-static void spectrum_case(enum shape shape, double condition)
+static void spectrum_case(uint32_t n, enum shape shape, double condition)
 {
-    enum { N = 200 };
-    float *c = shaped(shape, N, condition);
+    float *c = shaped(shape, n, condition);
+    char tokens[40];
     double estimate = 0, ridge = 0;
     const char *remedy;
-    bool ok = accepted(c, N, 0, &estimate);
+    bool ok = accepted(c, n, 0, &estimate);
     if (ok) {
         print_message("  shape %d, condition %.0e: said %.1e, solved\n", (int)shape, condition,
                       estimate);
@@ -221,10 +221,11 @@ static void spectrum_case(enum shape shape, double condition)
         remedy = strstr(status_message(), "a larger --ridge (");
         assert_non_null(remedy);
         assert_int_equal(sscanf(remedy, "a larger --ridge (%lf or more)", &ridge), 1);
-        assert_non_null(strstr(status_message(), "(400 tokens or more)"));
+        snprintf(tokens, sizeof tokens, "(%u tokens or more)", 2 * n);
+        assert_non_null(strstr(status_message(), tokens));
         assert_true(ridge > 0 && ridge < 1e-2);
         status_clear();
-        if (!accepted(c, N, ridge, &estimate)) fail_msg("%s", status_message());
+        if (!accepted(c, n, ridge, &estimate)) fail_msg("%s", status_message());
         print_message("  with ridge %.1e: said %.1e, solved\n", ridge, estimate);
         assert_true(estimate < 2e5);
     }
@@ -237,8 +238,10 @@ static void test_spectra(void **state)
     static const double conditions[] = {1e2, 1e4, 1e6, 3e6, 1e7, 3e7, 1e8, 1e10};
     for (int shape = 0; shape < SHAPES; shape++)
         for (size_t i = 0; i < sizeof conditions / sizeof *conditions; i++)
-            spectrum_case((enum shape)shape, conditions[i]);
-    spectrum_case(FALLING, 0); // singular
+            spectrum_case(200, (enum shape)shape, conditions[i]);
+    spectrum_case(200, FALLING, 0); // singular
+    // Rounding in the factor grows with the size and with what is large: here refinement alone fails.
+    if (!getenv("OEDIT_SHORT")) spectrum_case(1000, TWO_HALVES, 1e6);
 }
 
 static void refused(float *c, uint32_t n, const char *said, const char *remedy)

@@ -6,7 +6,7 @@
 
 #include "base/status.h"
 
-enum { BLOCK = 64, STEPS_MAX = 60, POWER_STEPS = 12, PATIENCE = 6, ADVICE = 128 };
+enum { BLOCK = 64, STEPS_MAX = 60, POWER_STEPS = 12, PATIENCE = 10, ADVICE = 128 };
 enum { STATE_SHIFT, STATE_BAD, STATE_PIVOT, STATE_ENTRY, STATE_NORMS, STATE_FLOATS = 8 };
 enum { REST, CORRECTION, PART, SOLVED, ZERO, PANEL, WORK_VECTORS = PANEL + BLOCK };
 
@@ -247,16 +247,19 @@ static void dot(struct cmd *cmd, const struct factor *f, fbuf x, fbuf y, fbuf re
                                             .cols = f->n});
 }
 
-// x += alpha p (0: not yet); r = b - S x, z = (L L^T)^-1 r. norms as in refine; *product = r . z
+// x += alpha p (0: not yet); r = b - S x, z = (L L^T)^-1 r. norms as in refine;
+// products: r . z and z . (r before)
 static bool conjugate_look(struct factor *f, fbuf b, fbuf x, double alpha, float norms[4],
-                           float *product)
+                           float products[2])
 {
     fbuf p = work(f, PANEL), scalars = work(f, PANEL + 2), z = work(f, CORRECTION);
+    fbuf before = work(f, PANEL + 3);
     struct cmd cmd;
     cmd_start(&cmd, f->dev, false);
     if (alpha != 0)
         op_axpby(&cmd, (struct axpby_args){.x = p, .y = x, .n = f->n, .alpha = (float)alpha,
                                            .beta = 1});
+    op_axpby(&cmd, (struct axpby_args){.x = work(f, REST), .y = before, .n = f->n, .alpha = 1});
     residual(&cmd, f, b, x, work(f, REST));
     solve_plain(&cmd, f, work(f, REST), z);
     norm(&cmd, f, x, 0);
@@ -264,9 +267,11 @@ static bool conjugate_look(struct factor *f, fbuf b, fbuf x, double alpha, float
     norm(&cmd, f, work(f, REST), 2);
     norm(&cmd, f, b, 3);
     dot(&cmd, f, work(f, REST), z, scalars);
+    dot(&cmd, f, before, z, scalars + 4);
     bool ok = cmd_run_once(&cmd) &&
               buffer_read(f->dev, f->state, 4 * STATE_NORMS, norms, 4 * sizeof *norms) &&
-              buffer_read(f->dev, f->work, scalars - f->work->address, product, sizeof *product);
+              buffer_read(f->dev, f->work, scalars - f->work->address, products,
+                          2 * sizeof *products);
     cmd_free(&cmd);
     return ok;
 }
@@ -295,23 +300,25 @@ static bool conjugate_turn(struct factor *f, double beta, double *curve)
 // to the rounding of x.
 static bool conjugate(struct factor *f, fbuf b, fbuf x, struct solve_report *told, bool *converged)
 {
-    double alpha = 0, before = 0, best = HUGE_VAL;
+    double alpha = 0, before = 0, halved = HUGE_VAL;
     bool ok = true;
     *converged = false;
     for (int idle = 0; ok && idle < PATIENCE && told->steps < STEPS_MAX; told->steps++) {
-        float norms[4] = {0}, product = 0;
+        float norms[4] = {0}, products[2] = {0};
         double curve = 0;
-        ok = conjugate_look(f, b, x, alpha, norms, &product);
+        ok = conjugate_look(f, b, x, alpha, norms, products);
+        const double product = (double)products[0], gone = product - (double)products[1];
         told->correction = norms[0] == 0 ? 0 : (double)norms[1] / (double)norms[0];
         told->residual = norms[3] == 0 ? 0 : (double)norms[2] / (double)norms[3];
         *converged = ok && told->correction < 1e-6;
         if (!ok || told->correction <= FLT_EPSILON || !(product > 0) || !isfinite(product)) break;
-        idle = told->correction < 0.5 * best ? 0 : idle + 1;
-        if (told->correction < best) best = told->correction;
-        ok = conjugate_turn(f, before > 0 ? (double)product / before : 0, &curve);
+        idle = told->correction < 0.5 * halved ? 0 : idle + 1; // it may rise on the way
+        if (idle == 0) halved = told->correction;
+        // Polak and Ribiere's beta forgives a product with S that is rounded.
+        ok = conjugate_turn(f, before > 0 && gone > 0 ? gone / before : 0, &curve);
         if (!(curve > 0) || !isfinite(curve)) break;
-        alpha = (double)product / curve;
-        before = (double)product;
+        alpha = product / curve;
+        before = product;
     }
     return ok;
 }
