@@ -110,7 +110,8 @@ void main()
     float step_ = a.state.v[STATE_STEP] + 1, radius = min(a.radius, a.clamp);
     // The first look, at delta = 0, has no penalties; what is compared with it has none either.
     float gain = before - total + (a.state.v[STATE_CHOSEN] == 1 ? penalties : 0.0);
-    bool first = step_ == 1, usable = finite(total), better = usable && (first || gain > 0);
+    bool first = step_ == 1, usable = finite(total) && a.state.v[STATE_FAULT] == 0;
+    bool better = usable && (first || gain > 0);
     if (!first) radius = radius_next(gain, before - a.state.v[STATE_MODEL], usable);
     bool stop = (better && total < a.stop) || step_ >= float(int(a.steps)) || (first && !usable);
     if (better) linearise(kl, len);
@@ -122,6 +123,7 @@ void main()
     }
     square = reduce_sum(square);
     if (me != 0) return;
+    if (!usable && !first) a.state.v[STATE_FAULT] = 0; // turned from
     a.state.v[STATE_STEP] = step_;
     a.state.v[STATE_STOPPED] = stop ? 1.0 : 0.0;
     a.state.v[STATE_TOTAL] = total;

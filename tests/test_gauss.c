@@ -127,7 +127,8 @@ static void look_case(struct rig *rig, uint32_t n, uint32_t prompts, uint32_t to
 // What becomes of a look: the loss before, the promise, the loss now, and what is to follow.
 static const struct {
     const char *what;
-    float best, model, step, stop, spoil; // spoil: 1 a loss, 2 a gradient is not finite
+    float best, model, step, stop, spoil; // spoil: 1 a loss, 2 a gradient, 3 the stream is
+                                          // not finite
     bool taken, stopped;
     float radius; // of radius 1.5, move 1.45, clamp 2.5
 } outcomes[] = {
@@ -141,6 +142,7 @@ static const struct {
     {"a loss that is none", 9, 2, 3, 0, 1, false, false, 0.5075f},
     {"a gradient that is none", 9, 2, 3, 0, 2, false, false, 0.5075f},
     {"a gradient that is none, low", 9, 2, 3, 5.5f, 2, false, false, 0.5075f},
+    {"a stream that is none", 9, 2, 3, 0, 3, false, false, 0.5075f},
     {"nothing to begin with", 0, 0, 0, 0, 1, false, true, 2.5f},
 };
 
@@ -159,9 +161,11 @@ static void outcome_case(struct rig *rig, size_t c)
     r.state[STATE_STEP] = outcomes[c].step;
     if (outcomes[c].spoil == 1) r.loss[1] = NAN;
     if (outcomes[c].spoil == 2) r.grads[r.index[1] * r.n + 7] = INFINITY;
+    r.state[STATE_FAULT] = outcomes[c].spoil == 3; // STATE_FAULTY
     struct addresses to = run_look(rig, &r);
     rig_run(rig);
     const float *now = rig_floats(rig, to.state), *delta = rig_floats(rig, to.delta);
+    assert_true(now[STATE_FAULT] == 0); // turned from, or there was none
     bool first = outcomes[c].step == 0, restored = outcomes[c].stopped && !outcomes[c].taken;
     if ((now[STATE_STOPPED] != 0) != outcomes[c].stopped ||
         (now[STATE_CHOSEN] == outcomes[c].step + 1) != (outcomes[c].taken || first) ||

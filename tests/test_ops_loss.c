@@ -218,6 +218,40 @@ static void test_count_nonfinite(void **state)
     }
 }
 
+// The first fault stays: the second look finds its place taken.
+static void watch_case(struct rig *rig, uint32_t n, uint32_t step, uint32_t at, uint32_t many)
+{
+    const float bad[] = {NAN, INFINITY, -INFINITY, -0x1p60f};
+    float *x = rig_random(rig, (uint64_t)n * step, 0x1.fffffep59);
+    const uint32_t none[FAULT_WORDS] = {0};
+    for (uint32_t i = 0; i < n * step; i++) // between the values that are looked at
+        if (step > 1 && i % step == 1) x[i] = NAN;
+    for (uint32_t i = 0; i < many; i++) x[(at + 3 * i) * step] = bad[i % 4];
+    fbuf from = rig_in(rig, x, (uint64_t)n * step), fault = rig_change(rig, none, FAULT_WORDS);
+    op_watch(&rig->cmd, (struct watch_args){from, fault, n, step, 7});
+    op_watch(&rig->cmd, (struct watch_args){from, fault, n, step, 8});
+    rig_run(rig);
+    const uint32_t *words = rig_words(rig, fault);
+    assert_int_equal(words[FAULT_PLACE], many ? 7 : 0);
+    assert_int_equal(words[FAULT_COUNT], many);
+    assert_int_equal(words[FAULT_FIRST], many ? at : 0);
+    free(x);
+    rig_drop(rig);
+}
+
+static void test_watch(void **state)
+{
+    const uint32_t many[] = {1, 31, 256, 257, 100003};
+    for (size_t s = 0; s < COUNT(many); s++) {
+        uint32_t n = many[s];
+        for (uint32_t step = 1; step < 6; step += 4) {
+            watch_case(*state, n, step, 0, 0);
+            watch_case(*state, n, step, n - 1, 1);
+            watch_case(*state, n, step, n / 3, n < 200 ? 1 : 40);
+        }
+    }
+}
+
 struct cosine_slope {
     const double *basis;
     double *delta, *grad;

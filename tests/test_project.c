@@ -120,6 +120,44 @@ static void test_dependent(void **state)
     free(u);
 }
 
+// More rows than dimensions, zero rows, repeated and nearly repeated ones: what is kept is
+// orthonormal, as many rows as there are dimensions in them, and the rest is exactly zero.
+static void test_too_many(void **state)
+{
+    (void)state;
+    enum { ROWS = 70 };
+    static const uint32_t dims[][2] = {{8, 8}, {40, 40}, {40, 5}, {64, 0}}; // and their rank
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        const uint32_t d = dims[i][0], rank = dims[i][1];
+        float *g = ref_new((size_t)ROWS * d, sizeof *g), *x = normal(64 * 64);
+        for (uint32_t r = 0; r < ROWS; r++)
+            for (uint32_t c = 0; c < d && r % 9 != 4; c++) { // every ninth is zero
+                uint32_t from = r % 5 == 3 && r ? r - 1 : r; // every fifth repeats
+                for (uint32_t k = 0; k < rank && rank < d; k++)
+                    g[r * d + c] += x[k * 64 + c] * (float)sin(1.0 + from * (k + 1.0));
+                if (rank == d) g[r * d + c] = (float)sin(1.0 + from * 7.3 * (c + 1.0));
+            }
+        struct buffer *b = from(g, (uint64_t)ROWS * d);
+        uint32_t found = 999, ones = 0;
+        if (!basis_orthonormalise(&device, matrix_of(b->address, ROWS, d), 0, &found))
+            fail_msg("%s", status_message());
+        float *q = read_back(b, (uint64_t)ROWS * d);
+        for (uint32_t r = 0; r < ROWS; r++) {
+            double length = 0;
+            for (uint32_t c = 0; c < d; c++) length += (double)q[r * d + c] * q[r * d + c];
+            assert_true(length == 0 || fabs(length - 1) <= LIMIT);
+            ones += length > 0;
+        }
+        assert_int_equal(found, rank);
+        assert_int_equal(ones, rank);
+        assert_true(ref_orthonormality(q, ROWS, d) <= LIMIT);
+        buffer_free(&device, &b);
+        free(q);
+        free(g);
+        free(x);
+    }
+}
+
 // METHOD 2: the basis spans what the left singular vectors of the sum of edits span.
 static void test_span(void **state)
 {
@@ -303,7 +341,7 @@ static void test_orthonormalise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grow),      cmocka_unit_test(test_dependent),
+        cmocka_unit_test(test_grow),      cmocka_unit_test(test_dependent), cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_span),      cmocka_unit_test(test_out),
         cmocka_unit_test(test_edit_plus), cmocka_unit_test(test_orthonormalise),
     };

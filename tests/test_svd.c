@@ -303,6 +303,47 @@ static void test_pairs(void **state)
     }
 }
 
+// Parallel edits: the same u with different w, the same pair again, its opposite, and a pair of
+// zeros have the rank and the singular values that their sum has.
+static void test_parallel_pairs(void **state)
+{
+    (void)state;
+    enum { D = 48, M = 60, T = 7 };
+    float *x = normal(T, D), *y = normal(T, M), *a = ref_new(D * M, sizeof *a);
+    double *sum = ref_new(D * M, sizeof *sum), sigma[D];
+    memcpy(x + D, x, D * sizeof *x); // u again
+    memcpy(x + 3 * D, x + 2 * D, D * sizeof *x);
+    memcpy(y + 3 * M, y + 2 * M, M * sizeof *y); // the pair again
+    memcpy(y + 5 * M, y + 4 * M, M * sizeof *y);
+    for (int c = 0; c < D; c++) x[5 * D + c] = -x[4 * D + c]; // taken back
+    memset(x + 6 * D, 0, D * sizeof *x);
+    for (int t = 0; t < T; t++)
+        for (int j = 0; j < D * M; j++) sum[j] += (double)x[t * D + j / M] * y[t * M + j % M];
+    for (int j = 0; j < D * M; j++) a[j] = (float)sum[j];
+    struct buffer *bx = NULL, *by = NULL, *u = buffer_made(T * D), *s = buffer_made(T),
+                  *v = buffer_made(T * M);
+    struct result r = {0};
+    assert_true(buffer_from(&device, x, 4 * T * D, "test", &bx));
+    assert_true(buffer_from(&device, y, 4 * T * M, "test", &by));
+    if (!svd_pairs(&device, bx, by, T, D, M, u, s, v, &r.report))
+        fail_msg("%s", status_message());
+    r.u = read_back(&u, T * D);
+    r.sigma = read_back(&s, T);
+    r.v = read_back(&v, T * M);
+    buffer_free(&device, &bx);
+    buffer_free(&device, &by);
+    ref_svd(a, D, M, sigma, NULL);
+    for (int j = 0; j < T; j++) assert_true(fabs(r.sigma[j] - sigma[j]) <= LIMIT * sigma[0]);
+    assert_int_equal(r.report.rank, 2);
+    assert_true(ref_orthonormality(r.u, T, D) <= LIMIT);
+    assert_true(ref_orthonormality(r.v, T, M) <= LIMIT);
+    result_free(&r);
+    free(x);
+    free(y);
+    free(a);
+    free(sum);
+}
+
 // The shape of SmolLM2-135M's gradient. Known singular values would need a product as large as
 // the decomposition itself, so: |u_i^T A| in double precision must be sigma_i.
 static void test_model_shape(void **state)
@@ -348,7 +389,8 @@ int main(void)
         cmocka_unit_test(test_graded_rows), cmocka_unit_test(test_repeated),
         cmocka_unit_test(test_deficient), cmocka_unit_test(test_zero),
         cmocka_unit_test(test_scales),   cmocka_unit_test(test_nan),
-        cmocka_unit_test(test_pairs),    cmocka_unit_test(test_model_shape),
+        cmocka_unit_test(test_pairs),    cmocka_unit_test(test_parallel_pairs),
+        cmocka_unit_test(test_model_shape),
     };
     ref_open(&device);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

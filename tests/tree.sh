@@ -18,7 +18,7 @@ cases=(tests/test_ops*.c)
 [ ${#cases[@]} -gt 0 ] || lack "there is no tests/test_ops*.c"
 
 text=$(sed 's,//.*,,' "${cases[@]}" /dev/null)
-is_row() { printf '%s\n' "${rows[@]}" | grep -qx -- "$1"; }
+is_row() { grep -qx -- "$1" <<< "$(printf '%s\n' "${rows[@]}")"; } # no pipe: -q ends early
 
 twice=$(printf '%s\n' "${rows[@]}" | sort | uniq -d)
 [ -z "$twice" ] || lack "more than one row for ${twice//$'\n'/ }"

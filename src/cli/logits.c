@@ -33,7 +33,7 @@ static bool top_logits(const struct model *model, const struct token_list *promp
              buffer_read(model->dev, value, 0, values, k * sizeof *values);
     }
     if (ok && (ids[0] >= model->config.vocab || !isfinite(values[0])))
-        ok = fail(STATUS_BAD_DATA, "the logits are not finite");
+        ok = pass_blame(model, &sequence, 1, &last, 1, "the logits");
     cmd_free(&cmd);
     buffer_free(model->dev, &id);
     buffer_free(model->dev, &value);

@@ -80,6 +80,23 @@ static bool corpus_open(struct editor *e, struct weights *weights,
     return corpus_from_model(corpus, e->model, weights, e->tokenizer, tokens, o->seed);
 }
 
+// C is factored once; that it can be solved with is known before the first edit.
+static bool moment_factor(struct editor *e)
+{
+    const uint32_t ffn = e->model->config.ffn;
+    struct solve_report report = {0};
+    if (!factor_new(e->model->dev, e->moment, ffn, e->hparams.ridge, &e->factor) ||
+        !factor_check(&e->factor, &e->condition, &report))
+        return false;
+    log_detail("C [%u, %u] of layer %u: condition about %.2g with ridge %g; solved in %u steps of "
+               "refinement, the last of %.1e", ffn, ffn, e->hparams.layer, e->condition,
+               e->hparams.ridge, report.steps, report.correction);
+    if (e->condition > 1e6)
+        log_warn("C of layer %u has a condition of about %.1e, over 1e6: a larger --ridge or more "
+                 "text makes edits less sensitive to rounding", e->hparams.layer, e->condition);
+    return true;
+}
+
 // C over much text, grad G over less of the same.
 static bool statistics(struct editor *e, struct weights *weights, const struct sequence_options *o)
 {
@@ -87,7 +104,7 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
     struct corpus corpus = {0};
     bool ok = corpus_open(e, weights, o, &corpus) &&
               stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
-              factor_new(e->model->dev, e->moment, e->model->config.ffn, h->ridge, &e->factor);
+              moment_factor(e);
     e->text_id = corpus.id;
     if (ok && e->guard->directions) {
         struct corpus part = corpus_part(&corpus, o->text ? h->grad_tokens : corpus.count / 4);

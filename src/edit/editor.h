@@ -31,7 +31,9 @@ struct edit {
     uint32_t steps, chosen; // looks at the loss; the one at the delta that was taken, from 0
     double v0, length, s, realised, kept, u_norm, w_norm, k_norm, milliseconds;
     uint32_t r, q;
-    bool noop; // nothing was left to write
+    bool noop;   // nothing was left to write
+    bool faulty; // a value was not finite on the way,
+    bool diverged; // and it was the optimisation that led there
 };
 
 struct penalty { // lambda * mean_i g(cos(row i, delta))
@@ -72,6 +74,7 @@ struct editor {
     struct contexts contexts;
     struct buffer *moment; // C [ffn, ffn]
     struct factor factor;
+    double condition; // of C + shift I, estimated
     // Guards: V, and grad G's left singular vectors as rows, with those in use after Eq. 26.
     struct basis basis, joint; // V; V and G together (the exact projector)
     uint32_t joint_rows;       // of G in joint

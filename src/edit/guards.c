@@ -153,8 +153,8 @@ static bool oedit_plus_project(struct editor *e, struct edit *edit)
     bool ok = editor_dot(e, u, u, dim, &before) &&
               (exact ? project_exact(e, edit) : project_paper(e, edit)) &&
               editor_dot(e, u, u, dim, &after);
-    edit->kept = ok && before > 0 ? sqrt(after / before) : 0;
-    edit->noop = edit->kept < 1e-6; // rounding: u was inside the span
+    edit->kept = ok && before > 0 ? sqrt(after / before) : 1;
+    edit->noop = edit->kept < 1e-6; // rounding: u was inside the span; u = 0 loses nothing
     return ok;
 }
 

@@ -100,6 +100,7 @@ bool record_header(struct journal_header *h, struct weights *weights, const stru
            journal_set(h, "version", SETTING_MADE, OEDIT_VERSION) &&
            set_device(h, e->model) &&
            set_digest(h, "C", dev, e->moment, e->model->config.ffn) &&
+           journal_set_number(h, "condition", SETTING_NUMBER | SETTING_MADE, e->condition) &&
            (!e->directions || set_digest(h, "grad G", dev, e->directions, e->model->config.dim));
 }
 

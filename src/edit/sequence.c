@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "edit/blame.h"
 #include "edit/update.h"
 #include "edit/value.h"
 
@@ -79,10 +80,13 @@ static bool keys_find(struct editor *e, struct edit *edit)
          editor_dot(e, e->plain_key->address, e->plain_key->address, e->model->config.ffn, &key);
     edit->v0 = sqrt(v0);
     edit->k_norm = sqrt(key);
-    if (ok && !(isfinite(edit->v0) && edit->v0 > 0))
-        ok = fail(STATUS_BAD_DATA, "edit %u (request %lld): |W k| is %g, wanted more than 0",
-                  edit->number, (long long)edit->request->id, edit->v0);
-    return ok;
+    edit->faulty = ok && !(isfinite(edit->v0) && isfinite(edit->k_norm));
+    if (!ok || edit->faulty || (edit->v0 > 0 && edit->k_norm > 0)) return ok;
+    char who[WHO_BYTES];
+    edit_who(edit, who);
+    return fail(STATUS_BAD_DATA, "%s: |%s| of layer %u is %g, wanted more than 0", who,
+                edit->k_norm > 0 ? "W k*" : "k*", e->hparams.layer,
+                edit->k_norm > 0 ? edit->v0 : edit->k_norm);
 }
 
 // W <- W + u w^T (O-Edit Eq. 11).
@@ -95,11 +99,33 @@ static bool apply(struct editor *e, struct edit *edit)
         return false;
     edit->u_norm = sqrt(u);
     edit->w_norm = sqrt(w);
-    if (!isfinite(u) || !isfinite(w))
-        return fail(STATUS_BAD_DATA, "edit %u (request %lld): the update is not finite",
-                    edit->number, (long long)edit->request->id);
+    if (!isfinite(u) || !isfinite(w)) {
+        char who[WHO_BYTES];
+        edit_who(edit, who);
+        return fail(STATUS_BAD_DATA, "%s: the update has lengths %g and %g, wanted finite ones",
+                    who, edit->u_norm, edit->w_norm);
+    }
+    if (edit->u_norm == 0) edit->noop = true;
     return edit->noop || update_add(e->model->dev, e->u->address, e->w->address,
                                     e->model->edited->address, c->dim, c->ffn);
+}
+
+// METHOD 2: no edit that changes nothing passes in silence.
+static void warn_noop(const struct editor *e, const struct edit *edit)
+{
+    const struct trace *first = &edit->trace[0];
+    char who[WHO_BYTES];
+    edit_who(edit, who);
+    if (edit->u_norm > 0 || edit->kept < 1)
+        log_warn("%s: nothing is left of the update after projection; the model is not changed "
+                 "(r = %u, q = %u of %u dimensions)", who, edit->r, edit->q, e->model->config.dim);
+    else if ((double)first->total < e->hparams.stop)
+        log_warn("%s: the loss is %.3g before anything is changed, under --stop %g: the model "
+                 "answers so already and is not changed", who, (double)first->total,
+                 e->hparams.stop);
+    else
+        log_warn("%s: the loss of %.3g does not depend on layer %u at the subject: the model is "
+                 "not changed", who, (double)first->total, e->hparams.layer);
 }
 
 // METHOD 2: an edit whose key is the attention sink's disables the model; say so.
@@ -107,10 +133,9 @@ static void warn(struct editor *e, const struct edit *edit)
 {
     double norm = edit->u_norm * edit->w_norm;
     long long id = (long long)edit->request->id;
+    const struct trace *first = &edit->trace[0], *taken = &edit->trace[edit->chosen];
     if (edit->noop)
-        log_warn("edit %u (request %lld): nothing is left of the update after projection; the "
-                 "model is not changed (r = %u, q = %u of %u dimensions)", edit->number, id,
-                 edit->r, edit->q, e->model->config.dim);
+        warn_noop(e, edit);
     else if (edit->kept < 0.1)
         log_warn("edit %u (request %lld): the projection keeps only %.3f of the update",
                  edit->number, id, edit->kept);
@@ -118,6 +143,10 @@ static void warn(struct editor *e, const struct edit *edit)
         log_warn("edit %u (request %lld): |dW| = %.3g, |k| = %.3g stand out (typical %.3g, %.3g); "
                  "a subject that is an attention sink disables the model", edit->number, id, norm,
                  edit->k_norm, e->medians[0], e->medians[1]);
+    if (!edit->noop && taken->nll > first->nll)
+        log_warn("edit %u (request %lld): the target's loss rose from %.3g to %.3g in %u steps; "
+                 "take a smaller --rate than %g", edit->number, id, (double)first->nll,
+                 (double)taken->nll, edit->steps, e->hparams.rate);
     editor_follow(e, edit);
 }
 
@@ -135,11 +164,13 @@ static bool edit_one(struct editor *e, struct edit *edit)
     const struct guard *guard = e->guard;
     edit->kept = 1;
     bool ok = phase(e, "keys") && keys_find(e, edit) && phase(e, "guard") &&
-              (!guard->loss || guard->loss(e, edit, penalties)) &&
-              value_find(e, edit, penalties) && phase(e, "solve") && e->solver->solve(e, edit) &&
-              phase(e, "guard") && (!guard->project || guard->project(e, edit)) &&
-              phase(e, "update") && apply(e, edit) && phase(e, "guard") &&
-              (edit->noop || !guard->commit || guard->commit(e, edit));
+              (edit->faulty || !guard->loss || guard->loss(e, edit, penalties)) &&
+              (edit->faulty || value_find(e, edit, penalties));
+    if (ok && edit->faulty) return edit_blame(e, edit, penalties);
+    ok = ok && phase(e, "solve") && e->solver->solve(e, edit) && phase(e, "guard") &&
+         (!guard->project || guard->project(e, edit)) &&
+         phase(e, "update") && apply(e, edit) && phase(e, "guard") &&
+         (edit->noop || !guard->commit || guard->commit(e, edit));
     if (!ok) return false;
     edit->milliseconds = 1e3 * (log_clock() - started);
     warn(e, edit);

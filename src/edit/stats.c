@@ -1,5 +1,6 @@
 #include "edit/stats.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +11,7 @@
 #include "edit/store.h"
 #include "linalg/svd.h"
 #include "model/pass.h"
+#include "ops/watch.h"
 
 enum { ROWS = 512 }; // tokens that run together
 
@@ -30,9 +32,17 @@ static uint32_t take_blocks(const struct corpus *c, uint32_t first, struct seque
     return count;
 }
 
+// A key that is not finite, or large, shows on the diagonal of C, as a sum of squares.
+static void moment_watch(struct cmd *cmd, fbuf c, uint32_t ffn, fbuf fault, uint32_t place)
+{
+    op_watch(cmd, (struct watch_args){.x = c, .fault = fault, .n = ffn, .step_ = ffn + 1,
+                                      .place = place});
+}
+
 // C += alpha * K^T K over some blocks.
 static bool moment_add(struct model *model, const struct sequence *sequences, uint32_t count,
-                       uint32_t rows, uint32_t layer, fbuf c, float alpha)
+                       uint32_t rows, uint32_t layer, fbuf c, float alpha, fbuf fault,
+                       uint32_t place)
 {
     struct pass pass = {0};
     struct cmd cmd = {0};
@@ -43,12 +53,17 @@ static bool moment_add(struct model *model, const struct sequence *sequences, ui
         pass_key(&cmd, model, &pass, layer);
         struct matrix keys = matrix_of(pass.acts.key->address, rows, ffn);
         gemm_tn(&cmd, keys, keys, matrix_of(c, ffn, ffn), alpha, 1, SHAPE_LOWER);
+        moment_watch(&cmd, c, ffn, fault, place);
         ok = cmd_run_once(&cmd);
     }
     cmd_free(&cmd);
     pass_free(&pass);
     return ok;
 }
+
+// Computes a batch of blocks into a result of its own.
+typedef bool again_fn(struct model *model, const struct sequence *sequences, uint32_t count,
+                      uint32_t rows, uint32_t layer, struct buffer **result);
 
 static bool zeroed(struct device *dev, uint64_t n, const char *name, struct buffer **buffer)
 {
@@ -61,21 +76,63 @@ static bool zeroed(struct device *dev, uint64_t n, const char *name, struct buff
     return ok;
 }
 
+// The blocks from `first` on are at fault: once more, watched. Always fails.
+static bool blame(struct model *model, const struct corpus *corpus, uint32_t first,
+                  uint32_t layer, const char *what, again_fn *again)
+{
+    struct sequence *sequences = mem_new(ROWS, sizeof *sequences, "sequences");
+    struct watch watch = {0};
+    struct buffer *result = NULL;
+    char who[160];
+    uint32_t rows = 0, begin = 0, end = 0, count = 0;
+    if (sequences) count = take_blocks(corpus, first, sequences, &rows);
+    corpus_block(corpus, first, &begin, &end);
+    snprintf(who, sizeof who, "%s of layer %u, tokens %u to %u of %s", what, layer, begin,
+             begin + rows - 1, corpus->source);
+    (void)(sequences && watch_start(&watch, model->dev) &&
+           again(model, sequences, count, rows, layer, &result));
+    watch_end(&watch, who, NULL);
+    buffer_free(model->dev, &result);
+    free(sequences);
+    return false;
+}
+
+static bool moment_again(struct model *model, const struct sequence *sequences, uint32_t count,
+                         uint32_t rows, uint32_t layer, struct buffer **result)
+{
+    uint64_t ffn = model->config.ffn;
+    struct buffer *fault = NULL;
+    bool ok = zeroed(model->dev, ffn * ffn, "C", result) &&
+              zeroed(model->dev, FAULT_WORDS, "a fault", &fault) &&
+              moment_add(model, sequences, count, rows, layer, (*result)->address, 1,
+                         fault->address, 1);
+    buffer_free(model->dev, &fault);
+    return ok;
+}
+
 static bool moment_compute(struct model *model, const struct corpus *corpus, uint32_t layer,
                            struct buffer **c)
 {
     struct sequence *sequences = mem_new(ROWS, sizeof *sequences, "sequences");
+    struct buffer *fault = NULL;
+    uint32_t words[FAULT_WORDS] = {0};
     uint64_t ffn = model->config.ffn;
-    bool ok = sequences && zeroed(model->dev, ffn * ffn, "C", c);
+    bool ok = sequences && zeroed(model->dev, ffn * ffn, "C", c) &&
+              zeroed(model->dev, FAULT_WORDS, "a fault", &fault);
     struct progress bar;
     progress_start(&bar, "statistics C", "token", corpus->count);
     for (uint32_t i = 0, count, rows; ok && i < corpus_blocks(corpus); i += count) {
         count = take_blocks(corpus, i, sequences, &rows);
-        ok = interrupt_check() && moment_add(model, sequences, count, rows, layer, (*c)->address,
-                        (float)(1 / (double)corpus->count));
+        ok = interrupt_check() &&
+             moment_add(model, sequences, count, rows, layer, (*c)->address,
+                        (float)(1 / (double)corpus->count), fault->address, i + 1);
         progress_step(&bar, rows);
     }
     progress_end(&bar);
+    ok = ok && buffer_read(model->dev, fault, 0, words, sizeof words);
+    if (ok && words[FAULT_PLACE])
+        ok = blame(model, corpus, words[FAULT_PLACE] - 1, layer, "C", moment_again);
+    buffer_free(model->dev, &fault);
     free(sequences);
     return ok;
 }
@@ -108,7 +165,7 @@ bool stats_moment(struct model *model, struct weights *weights, const struct cor
 struct slope {
     struct pass pass;
     struct grads grads;
-    struct buffer *key, *target, *weight, *lse, *loss;
+    struct buffer *key, *target, *weight, *lse, *loss, *fault;
     uint32_t targets;
 };
 
@@ -121,6 +178,7 @@ static void slope_free(struct device *dev, struct slope *p)
     buffer_free(dev, &p->weight);
     buffer_free(dev, &p->lse);
     buffer_free(dev, &p->loss);
+    buffer_free(dev, &p->fault);
 }
 
 // The head's rows, targets and weights: every token but a block's last predicts the next.
@@ -160,6 +218,7 @@ static void slope_record(struct cmd *cmd, struct model *model, struct slope *p, 
                                       .n = rows * model->config.ffn, .alpha = 1});
     forward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, layer + 1, layers);
     forward_head(cmd, model, &pass->head, pass->acts.stream[layers]->address);
+    cmd_part(cmd, "loss", CMD_NO_NUMBER);
     op_cross_entropy(cmd, (struct cross_entropy_args){
                               .logits = pass->head.logits->address, .target = p->target->address,
                               .lse = p->lse->address, .loss = p->loss->address,
@@ -171,54 +230,78 @@ static void slope_record(struct cmd *cmd, struct model *model, struct slope *p, 
                                    .cols = vocab});
     backward_head(cmd, model, &pass->head, &p->grads, rows);
     backward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, &p->grads, layer + 1, layers);
+    fbuf streams[] = {pass->acts.stream[layers]->address, p->grads.stream->address};
+    for (uint32_t i = 0; i < 2; i++)
+        op_watch(cmd, (struct watch_args){.x = streams[i], .fault = p->fault->address,
+                                          .n = rows * model->config.dim, .step_ = 1,
+                                          .place = i + 1});
     gemm_tn(cmd, matrix_of(p->grads.stream->address, rows, model->config.dim),
             matrix_of(p->key->address, rows, model->config.ffn),
             matrix_of(g, model->config.dim, model->config.ffn), 1, 1, SHAPE_FULL);
 }
 
+struct gradient { // of the blocks so far
+    double loss;
+    uint32_t targets;
+    bool faulty;
+};
+
 static bool gradient_add(struct model *model, const struct sequence *sequences, uint32_t count,
-                         uint32_t rows, uint32_t layer, fbuf g, double *loss, uint32_t *targets)
+                         uint32_t rows, uint32_t layer, fbuf g, struct gradient *sum)
 {
     struct slope p = {0};
+    uint32_t words[FAULT_WORDS] = {0};
     struct device *dev = model->dev;
     struct cmd cmd = {0};
     float *losses = mem_new(rows, sizeof *losses, "losses");
     bool ok = losses && pass_new(&p.pass, model, sequences, count, model->config.layers, true) &&
               grads_new(&p.grads, model, &p.pass.batch, rows) &&
               buffer_new(dev, (uint64_t)rows * model->config.ffn * 4, "keys", &p.key) &&
+              zeroed(dev, FAULT_WORDS, "a fault", &p.fault) &&
               targets_make(&p, model, sequences, count, rows);
     if (ok) {
         cmd_start(&cmd, dev, false);
         slope_record(&cmd, model, &p, layer, g);
-        ok = cmd_run_once(&cmd) && buffer_read(dev, p.loss, 0, losses, p.targets * sizeof(float));
+        ok = cmd_run_once(&cmd) && buffer_read(dev, p.fault, 0, words, sizeof words) &&
+             buffer_read(dev, p.loss, 0, losses, p.targets * sizeof(float));
     }
-    for (uint32_t i = 0; ok && i < p.targets; i++) *loss += (double)losses[i];
-    *targets += p.targets;
+    for (uint32_t i = 0; ok && i < p.targets; i++) sum->loss += (double)losses[i];
+    sum->targets += p.targets;
+    sum->faulty = words[FAULT_PLACE] || !isfinite(sum->loss);
     cmd_free(&cmd);
     slope_free(dev, &p);
     free(losses);
     return ok;
 }
 
+static bool gradient_again(struct model *model, const struct sequence *sequences, uint32_t count,
+                           uint32_t rows, uint32_t layer, struct buffer **result)
+{
+    struct gradient sum = {0};
+    return zeroed(model->dev, (uint64_t)model->config.dim * model->config.ffn, "grad G", result) &&
+           gradient_add(model, sequences, count, rows, layer, (*result)->address, &sum);
+}
+
 bool stats_gradient(struct model *model, const struct corpus *corpus, uint32_t layer,
                     struct buffer **g, double *loss)
 {
     struct sequence *sequences = mem_new(ROWS, sizeof *sequences, "sequences");
-    uint32_t targets = 0;
+    struct gradient sum = {0};
     bool ok = sequences &&
               zeroed(model->dev, (uint64_t)model->config.dim * model->config.ffn, "grad G", g);
     struct progress bar;
     progress_start(&bar, "gradient G", "token", corpus->count);
-    *loss = 0;
     for (uint32_t i = 0, count, rows; ok && i < corpus_blocks(corpus); i += count) {
         count = take_blocks(corpus, i, sequences, &rows);
         if (rows < 2) break; // a last block of one token predicts nothing
-        ok = interrupt_check() && gradient_add(model, sequences, count, rows, layer, (*g)->address, loss, &targets);
+        ok = interrupt_check() &&
+             gradient_add(model, sequences, count, rows, layer, (*g)->address, &sum);
+        if (ok && sum.faulty) ok = blame(model, corpus, i, layer, "grad G", gradient_again);
         progress_step(&bar, rows);
     }
     progress_end(&bar);
     free(sequences);
-    if (targets) *loss /= targets;
+    *loss = sum.targets ? sum.loss / sum.targets : 0;
     return ok;
 }
 

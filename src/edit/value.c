@@ -5,7 +5,6 @@
 
 #include "base/interrupt.h"
 #include "base/mem.h"
-#include "base/status.h"
 #include "edit/gauss.h"
 #include "model/backward.h"
 #include "state.def"
@@ -144,12 +143,22 @@ static bool scratch(struct value *s, const struct edit *edit, const struct penal
            buffer_new(dev, (s->losses + 1) * sizeof(float), "losses", &s->loss) &&
            buffer_new(dev, 2 * sizeof(float), "losses", &s->kl_lse) &&
            buffer_new(dev, c->vocab * sizeof(float), "unedited logits", &s->unedited) &&
-           buffer_new(dev, dim, "a gradient", &s->grad) && buffer_new(dev, dim, "Adam", &s->m) &&
-           buffer_new(dev, dim, "Adam", &s->v) &&
-           buffer_new(dev, STATE_SIZE * sizeof(float), "Adam", &s->state) &&
+           buffer_new(dev, dim, "a gradient", &s->grad) &&
+           buffer_new(dev, dim, "Adam's mean", &s->m) &&
+           buffer_new(dev, dim, "Adam's squares", &s->v) &&
+           buffer_new(dev, STATE_SIZE * sizeof(float), "state of a step", &s->state) &&
            buffer_new(dev, most * sizeof(float), "cosines", &s->dots) &&
            buffer_new(dev, most * sizeof(float), "cosines", &s->coef) &&
            (!gauss_wanted(s) || gauss_new(&s->gauss, model, edit->prompts));
+}
+
+// Where faults come through on their way to what is read back: the stream keeps what a layer adds,
+// and so does its gradient.
+static void watch_stream(struct cmd *cmd, const struct value *s, fbuf stream, uint32_t rows)
+{
+    op_watch(cmd, (struct watch_args){.x = stream, .fault = s->state->address + 4 * STATE_FAULT,
+                                      .n = rows * s->editor->model->config.dim, .step_ = 1,
+                                      .place = STATE_FAULTY});
 }
 
 static void zero(struct cmd *cmd, const struct buffer *buffer, uint32_t n)
@@ -170,6 +179,7 @@ static bool prefix_pass(struct value *s, const struct edit *edit)
     zero(&cmd, s->v, c->dim);
     zero(&cmd, s->state, STATE_SIZE);
     if (gauss_wanted(s)) zero(&cmd, s->gauss.pulls, 2 * c->dim);
+    cmd_part(&cmd, "layer", layer);
     gemm_forward(&cmd, edit->prepared->key->address + 4ull * edit->first * c->ffn,
                  model->layers[layer].down,
                  edit->prepared->mid->address + 4ull * edit->first * c->dim, s->base->address,
@@ -180,6 +190,7 @@ static bool prefix_pass(struct value *s, const struct edit *edit)
                                                        .y = s->before.stream[0]->address,
                                                        .rows = s->prefix.rows, .cols = c->dim});
         forward_layers(&cmd, model, &s->prefix, &s->cache, &s->before, layer + 1, c->layers);
+        watch_stream(&cmd, s, s->before.stream[0]->address, s->prefix.rows);
     }
     bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
@@ -199,13 +210,16 @@ static void record_forward(struct cmd *cmd, struct value *s, const struct edit *
                                           .index = s->lookups->address, .y = stream,
                                           .count = edit->prompts->count, .cols = c->dim});
     forward_layers(cmd, model, &s->suffix, &s->cache, &s->acts, above, c->layers);
-    forward_head(cmd, model, &s->head, s->acts.stream[c->layers - above]->address);
+    fbuf behind = s->acts.stream[c->layers - above]->address;
+    watch_stream(cmd, s, behind, s->suffix.rows);
+    forward_head(cmd, model, &s->head, behind);
 }
 
 // NLL of the targets and KL(edited || unedited) of the essence prompt; gradients to the logits.
 static void record_losses(struct cmd *cmd, struct value *s)
 {
     uint32_t vocab = s->editor->model->config.vocab;
+    cmd_part(cmd, "loss", CMD_NO_NUMBER);
     fbuf logits = s->head.logits->address, essence = logits + 4ull * s->losses * vocab;
     fbuf kl = s->loss->address + 4ull * s->losses;
     op_keep_first(cmd, (struct keep_first_args){.x = essence, .state = s->state->address,
@@ -253,6 +267,8 @@ static void record_step(struct cmd *cmd, struct value *s, const struct edit *edi
     record_losses(cmd, s);
     backward_head(cmd, e->model, &s->head, &s->grads, s->suffix.rows);
     backward_layers(cmd, e->model, &s->suffix, &s->cache, &s->acts, &s->grads, above, c->layers);
+    watch_stream(cmd, s, s->grads.stream->address, s->suffix.rows);
+    cmd_part(cmd, "step", CMD_NO_NUMBER);
     if (gauss_wanted(s)) {
         fbuf pulls = s->gauss.pulls->address;
         record_penalty(cmd, s, &penalties[0], STATE_F1, pulls);
@@ -289,12 +305,12 @@ static bool look(struct value *s, struct edit *edit, bool *stopped)
                        .f2 = state[STATE_F2], .length = length};
     edit->length = sqrt((double)state[STATE_LENGTH2]);
     edit->chosen = (uint32_t)state[STATE_CHOSEN] - 1;
-    *stopped = state[STATE_STOPPED] != 0;
     // Gauss-Newton turns from such a point, if it has a better one.
     bool usable = isfinite(state[STATE_TOTAL]) || edit->chosen + 1 < edit->steps;
-    if (!usable || !isfinite(state[STATE_LENGTH2]))
-        return fail(STATUS_BAD_DATA, "edit %u (request %lld): the loss is not finite at step %u",
-                    edit->number, (long long)edit->request->id, edit->steps);
+    bool fault = state[STATE_FAULT] != 0;
+    edit->faulty = fault || !usable || !isfinite(state[STATE_LENGTH2]);
+    edit->diverged = edit->faulty && (edit->steps > 1 || (usable && !fault));
+    *stopped = state[STATE_STOPPED] != 0 || edit->faulty;
     return true;
 }
 
@@ -305,6 +321,7 @@ bool value_find(struct editor *editor, struct edit *edit, const struct penalty p
     bool stopped = false;
     edit->steps = 0;
     edit->length = 0;
+    edit->faulty = false;
     account_phase(&editor->model->dev->account, "prefix");
     bool ok = split(&s, edit) && targets(&s, edit) && scratch(&s, edit, penalties) &&
               prefix_pass(&s, edit);

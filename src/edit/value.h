@@ -5,5 +5,6 @@
 
 // Leaves delta in editor->delta, fills edit->trace, steps and chosen. Layers above the edited one
 // are computed only for positions from the subject's last token on; what stands before is cached
-// once (DESIGN 4.2). v0 = |W k| of the plain prompt.
+// once (DESIGN 4.2). v0 = |W k| of the plain prompt. True with edit->faulty set if a value is not
+// finite: then delta means nothing.
 bool value_find(struct editor *editor, struct edit *edit, const struct penalty penalties[2]);

@@ -19,7 +19,8 @@ static bool ask_batch(const struct model *model, struct question *questions, uin
     struct buffer *ids = NULL, *values = NULL;
     struct cmd cmd = {0};
     uint32_t *tops = mem_new(picked, sizeof *tops, "answers"), at = 0;
-    bool ok = tops && pass_new(&p, model, sequences, count, model->config.layers, false) &&
+    float *best = mem_new(picked, sizeof *best, "answers");
+    bool ok = tops && best && pass_new(&p, model, sequences, count, model->config.layers, false) &&
               pass_head(&p, model, index, picked) &&
               buffer_new(model->dev, picked * sizeof *tops, "answers", &ids) &&
               buffer_new(model->dev, picked * sizeof *tops, "answers", &values);
@@ -28,17 +29,20 @@ static bool ask_batch(const struct model *model, struct question *questions, uin
         pass_logits(&cmd, model, &p);
         top_k(&cmd, p.head.logits->address, ids->address, values->address, picked,
               model->config.vocab, 1);
-        ok = cmd_run_once(&cmd) && buffer_read(model->dev, ids, 0, tops, picked * sizeof *tops);
+        ok = cmd_run_once(&cmd) && buffer_read(model->dev, ids, 0, tops, picked * sizeof *tops) &&
+             buffer_read(model->dev, values, 0, best, picked * sizeof *best);
     }
     for (uint32_t i = 0; ok && i < count; i++)
         for (uint32_t k = 0; k < questions[i].answers; k++) questions[i].top[k] = tops[at++];
     for (uint32_t i = 0; ok && i < picked; i++)
-        if (tops[i] >= model->config.vocab) ok = fail(STATUS_BAD_DATA, "logits are not finite");
+        if (tops[i] >= model->config.vocab || !isfinite(best[i]))
+            ok = pass_blame(model, sequences, count, index, picked, "asking");
     cmd_free(&cmd);
     buffer_free(model->dev, &ids);
     buffer_free(model->dev, &values);
     pass_free(&p);
     free(tops);
+    free(best);
     return ok;
 }
 
@@ -108,6 +112,8 @@ static bool block_loss(const struct model *model, const uint32_t *tokens, uint32
         ok = cmd_run_once(&cmd) && buffer_read(model->dev, loss, 0, losses, n * sizeof *losses);
     }
     for (uint32_t i = 0; ok && i < n; i++) *sum += (double)losses[i];
+    if (ok && !isfinite(*sum))
+        ok = pass_blame(model, &sequence, 1, index, n, "the text's loss");
     cmd_free(&cmd);
     buffer_free(model->dev, &target);
     buffer_free(model->dev, &lse);

@@ -19,7 +19,8 @@ struct factor {
 // Only C's lower triangle is read; its upper one is overwritten with the mirror image, which the
 // residuals need. C must stay alive and unchanged as long as the factor.
 // Fails with STATUS_BAD_DATA naming the pivot where C + shift I is not positive definite in f32
-// (a pivot that is NaN, or under 4 eps of its diagonal entry: nothing of it is left).
+// (a pivot that is NaN, or under 4 eps of its diagonal entry: nothing of it is left), with a ridge
+// that makes it so.
 bool factor_new(struct device *dev, struct buffer *c, uint32_t n, double ridge,
                 struct factor *factor);
 void factor_free(struct factor *factor); // accepts zero
@@ -31,11 +32,17 @@ struct solve_report {
     double residual;   // |b - S x| / |b| before it; rounding x to f32 alone makes up to eps cond(S)
 };
 
-// x = S^-1 b, refined until the corrections stop shrinking: relative error about n^(1/2) eps for
-// any condition the factorisation survives with eps * condition < 1/2; beyond, STATUS_BAD_DATA.
+// x = S^-1 b, refined until the corrections stop shrinking, where they do not shrink by conjugate
+// gradients: relative error about n^(1/2) eps for any condition the factorisation survives with
+// that; beyond, STATUS_BAD_DATA with the condition and a ridge that brings it to 1e5.
 // b, x: [n], may not overlap. report may be NULL. Runs and waits.
 bool factor_solve(struct factor *factor, fbuf b, fbuf x, struct solve_report *report);
 
 // Estimates |S|_2 |S^-1|_2 by power iteration with S and with S^-1 (from below, mostly within a
-// factor of two). Runs and waits.
+// factor of two; over 1e7 it only says so much). Runs and waits.
 bool factor_condition(struct factor *factor, double *condition);
+
+// What factor_solve would find at the first right side, found ahead with a random one: the
+// condition, at most 1e7, and that it can be solved with; else STATUS_BAD_DATA with a ridge that
+// brings it to 1e5. report may be NULL.
+bool factor_check(struct factor *factor, double *condition, struct solve_report *report);

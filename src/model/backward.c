@@ -68,6 +68,7 @@ void backward_head(struct cmd *cmd, const struct model *model, const struct head
                    const struct grads *grads, uint32_t rows)
 {
     uint32_t dim = model->config.dim, count = head->count;
+    cmd_part(cmd, "head", CMD_NO_NUMBER);
     fbuf back = head->normed->address, rowwise = grads->dim->address;
     gemm_backward(cmd, head->logits->address, model->head, 0, back, count,
                   grads->parts->address);
@@ -122,6 +123,7 @@ void backward_layers(struct cmd *cmd, const struct model *model, const struct ba
         const struct layer *l = &model->layers[layer];
         const struct act *act = &acts->layers[layer - acts->from];
         fbuf normed = grads->dim->address;
+        cmd_part(cmd, "layer", layer);
         ffn_back(cmd, model, act, l, grads, rows);
         gemm_backward(cmd, grads->stream->address, l->attn_output, 0, grads->queries->address,
                       rows, parts);

@@ -74,6 +74,7 @@ void acts_free(struct acts *acts)
 void forward_embed(struct cmd *cmd, const struct model *model, const struct batch *batch,
                    const struct acts *acts)
 {
+    cmd_part(cmd, "embedding", CMD_NO_NUMBER);
     op_embed(cmd, (struct embed_args){.w = model->embed.data,
                                       .tokens = batch->tokens->address,
                                       .y = acts->stream[0]->address,
@@ -141,6 +142,7 @@ static void ffn_key(struct cmd *cmd, const struct model *model, const struct act
 void forward_key(struct cmd *cmd, const struct model *model, const struct batch *batch,
                  const struct cache *cache, const struct acts *acts, uint32_t layer)
 {
+    cmd_part(cmd, "layer", layer);
     attend(cmd, model, batch, cache, acts, layer);
     ffn_key(cmd, model, acts, layer, batch->rows);
 }
@@ -183,6 +185,7 @@ void head_free(struct head *head)
 
 void forward_head(struct cmd *cmd, const struct model *model, const struct head *head, fbuf stream)
 {
+    cmd_part(cmd, "head", CMD_NO_NUMBER);
     op_gather_rows(cmd, (struct gather_rows_args){.x = stream, .index = head->index->address,
                                                   .y = head->gathered->address,
                                                   .rows = head->count, .cols = model->config.dim});

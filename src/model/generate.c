@@ -1,6 +1,7 @@
 #include "model/generate.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "model/pass.h"
 #include "ops/top_k.h"
 
 // State of the texts that still grow. Text i keeps positions [slot, slot + room) of the cache.
@@ -84,6 +86,16 @@ static bool is_stop(const struct generate_options *o, uint32_t id)
     return false;
 }
 
+// The logits behind a text are not finite. Returns false.
+static bool text_blame(const struct model *model, const struct generated *text)
+{
+    struct sequence sequence = {.tokens = text->tokens, .end = text->count};
+    uint32_t last = text->count - 1;
+    char who[64];
+    snprintf(who, sizeof who, "generating text, position %u", text->count);
+    return pass_blame(model, &sequence, 1, &last, 1, who);
+}
+
 // One token more for every text in `which`; those that end leave the list.
 static bool step(struct session *s, size_t *which, size_t *active, uint32_t *done,
                  struct sequence *sequences, uint32_t *last)
@@ -102,8 +114,8 @@ static bool step(struct session *s, size_t *which, size_t *active, uint32_t *don
         struct generated *t = &s->texts[which[i]];
         uint32_t top = s->options->top;
         uint32_t id = choose(s, which[i], s->ids + i * top, s->values + i * top);
-        if (id >= s->model->config.vocab)
-            return fail(STATUS_BAD_DATA, "logits are not finite at position %u", t->count);
+        if (id >= s->model->config.vocab || !isfinite(s->values[i * top]))
+            return text_blame(s->model, t);
         done[which[i]] = t->count;
         t->stopped = is_stop(s->options, id);
         if (!t->stopped) t->tokens[t->count++] = id;

@@ -133,6 +133,12 @@ static bool rope_table(struct model *model)
                     factors->name, dtype_table[factors->dtype].name);
     }
     const float *factor = factors ? (const float *)(const void *)factors->data : NULL;
+    for (uint32_t i = 0; factor && i < pairs; i++)
+        if (!(isfinite(factor[i]) && factor[i] > 0)) {
+            free(table);
+            return fail(STATUS_BAD_DATA, "%s: tensor %s has %g in place %u, wanted more than 0",
+                        model->weights->path, factors->name, (double)factor[i], i);
+        }
     for (uint32_t p = 0; p < model->positions; p++)
         for (uint32_t i = 0; i < pairs; i++) {
             double speed = pow((double)c->rope_base, -2.0 * i / c->head_dim);

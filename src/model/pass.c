@@ -1,5 +1,7 @@
 #include "model/pass.h"
 
+#include "ops/watch.h"
+
 bool pass_new(struct pass *pass, const struct model *model, const struct sequence *sequences,
               size_t count, uint32_t layers, bool kept)
 {
@@ -37,4 +39,23 @@ void pass_key(struct cmd *cmd, const struct model *model, const struct pass *pas
     forward_embed(cmd, model, &pass->batch, &pass->acts);
     forward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, 0, layer);
     forward_key(cmd, model, &pass->batch, &pass->cache, &pass->acts, layer);
+}
+
+bool pass_blame(const struct model *model, const struct sequence *sequences, size_t count,
+                const uint32_t *index, uint32_t picked, const char *who)
+{
+    struct pass pass = {0};
+    struct watch watch;
+    struct cmd cmd = {0};
+    if (watch_start(&watch, model->dev) &&
+        pass_new(&pass, model, sequences, count, model->config.layers, false) &&
+        pass_head(&pass, model, index, picked)) {
+        cmd_start(&cmd, model->dev, false);
+        pass_logits(&cmd, model, &pass);
+        (void)cmd_run_once(&cmd); // watch_end says what is to be said
+    }
+    watch_end(&watch, who, NULL);
+    cmd_free(&cmd);
+    pass_free(&pass);
+    return false;
 }

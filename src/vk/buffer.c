@@ -221,6 +221,7 @@ static bool buffer_make(struct device *dev, uint64_t bytes, bool staging, const 
     struct buffer *buffer = mem_new(1, sizeof *buffer, name);
     if (!buffer) return false;
     buffer->name = name;
+    buffer->wanted = bytes;
     buffer->bytes = (bytes + SLACK + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (!mem_grow(&dev->buffers, &dev->buffer_capacity, dev->buffer_count + 1,
                   sizeof *dev->buffers, "buffers") ||
@@ -239,12 +240,12 @@ static bool buffer_make(struct device *dev, uint64_t bytes, bool staging, const 
     return true;
 }
 
-// A trace must not see what somebody left.
-static bool clear(struct device *dev, struct buffer *buffer)
+static bool buffer_clear(struct device *dev, struct buffer **buffer)
 {
-    void *zeros = mem_new(buffer->bytes, 1, buffer->name);
-    bool ok = zeros && buffer_write(dev, buffer, 0, zeros, buffer->bytes);
+    void *zeros = mem_new((*buffer)->bytes, 1, "zeros");
+    bool ok = zeros && buffer_write(dev, *buffer, 0, zeros, (*buffer)->bytes);
     free(zeros);
+    if (!ok) buffer_free(dev, buffer);
     return ok;
 }
 
@@ -252,7 +253,7 @@ bool buffer_new(struct device *dev, uint64_t bytes, const char *name, struct buf
 {
     enum host before = account_host(&dev->account, HOST_MEMORY);
     bool ok = buffer_make(dev, bytes, false, name, buffer);
-    if (ok && dev->trace) ok = clear(dev, *buffer);
+    if (ok && dev->clear_new) ok = buffer_clear(dev, buffer);
     account_host(&dev->account, before);
     return ok;
 }

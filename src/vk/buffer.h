@@ -5,7 +5,8 @@
 // A live buffer. Its address goes into push constants; address + offset is fine inside it.
 struct buffer {
     uint64_t address;
-    uint64_t bytes;
+    uint64_t bytes;  // with slack behind
+    uint64_t wanted; // without
     struct block *block;
     uint64_t offset; // in the block
     const char *name;

@@ -39,6 +39,12 @@ void cmd_start(struct cmd *cmd, struct device *dev, bool replayed)
     *cmd = (struct cmd){.dev = dev, .replayed = replayed};
 }
 
+void cmd_part(struct cmd *cmd, const char *part, uint32_t number)
+{
+    cmd->part = part;
+    cmd->number = number;
+}
+
 static void barrier(struct cmd *cmd, VkAccessFlags from, VkPipelineStageFlags from_stage,
                     VkAccessFlags to, VkPipelineStageFlags to_stage)
 {
@@ -288,6 +294,8 @@ void cmd_dispatch(struct cmd *cmd, const struct dispatch *dispatch)
     enum host before = account_host(&cmd->dev->account, HOST_RECORD);
     cmd->failed = !try_dispatch(cmd, dispatch);
     account_host(&cmd->dev->account, before);
+    if (cmd->dev->recorded && !cmd->failed)
+        cmd->dev->recorded(cmd->dev->recorded_user, cmd, dispatch);
 }
 
 static void segments_drop(struct cmd *cmd)

@@ -26,12 +26,19 @@ struct cmd {
     double cost;       // flops + bytes in the open segment
     double total_cost; // of the whole recording
     uint32_t epoch;    // device-wide number of the last barrier
+    const char *part;  // of the computation, for messages, as cmd_part said; NULL: none
+    uint32_t number;
     bool open, failed, replayed;
 };
 
 // `replayed`: keep the pieces for cmd_replay instead of running them as they fill.
 void cmd_start(struct cmd *cmd, struct device *dev, bool replayed);
 void cmd_free(struct cmd *cmd); // waits for what is running
+
+// What is recorded from now on belongs to `part` (a literal), such as "layer", and its number;
+// CMD_NO_NUMBER: there is only one.
+#define CMD_NO_NUMBER UINT32_MAX
+void cmd_part(struct cmd *cmd, const char *part, uint32_t number);
 
 // Records one dispatch. A failure is kept and returned by cmd_end or cmd_run_once, so that callers
 // record without looking.

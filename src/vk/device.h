@@ -42,6 +42,8 @@ struct profile_row { // sums over all dispatches of one name
     double seconds, flops, bytes;
 };
 
+struct cmd;
+struct dispatch;
 struct block;    // device memory, carved into buffers
 struct buffer;
 struct pipeline; // shader + specialisation
@@ -74,6 +76,11 @@ struct device {
     uint32_t epoch; // barriers recorded so far; recordings must not be interleaved
     uint32_t validation_errors;
     bool inspect, strict;
+    // For a diagnosis (ops/watch.h): told of each dispatch behind its recording, and may record
+    // more; new buffers start as zeros instead of whatever was there.
+    void (*recorded)(void *user, struct cmd *cmd, const struct dispatch *dispatch);
+    void *recorded_user;
+    bool clear_new;
 };
 
 // Lists at most `capacity` devices in the loader's order; *count is how many there are.

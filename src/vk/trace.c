@@ -20,6 +20,7 @@ bool trace_open(struct device *dev, const char *path)
 {
     dev->trace = mem_new(1, sizeof *dev->trace, "a trace");
     if (!dev->trace) return false;
+    dev->clear_new = true; // a trace must not see what somebody left
     dev->trace->stream = fopen(path, "w");
     return dev->trace->stream || fail(STATUS_FAILED, "--trace: cannot write %s: %s", path,
                                       strerror(errno));
