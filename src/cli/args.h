@@ -14,17 +14,19 @@ enum command_bit {
     C_GRAD = 64,
     C_DEVICES = 128,
     C_BENCH = 256,
+    C_SELFTEST = 512,
     C_DEVICE_USERS = C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH,
-    C_WORDS = C_BENCH, // take words that are no options
-    C_ALL = 511,
+    C_WORDS = C_BENCH | C_SELFTEST, // take words that are no options
+    C_ALL = 1023,
 };
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
-        *log, *trace, *shapes, *dtype, *rows;
+        *log, *trace, *shapes, *dtype, *rows, *digests, *write_digests;
     const char *const *words; // that are no options [word_count]
     int word_count;
-    bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers;
+    bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers, all,
+        compare;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
     int solver, optimizer, guard, out_type, cosine, projector, zsre_target, format;

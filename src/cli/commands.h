@@ -19,3 +19,4 @@ bool command_stats(const struct args *args);
 bool command_grad(const struct args *args);
 bool command_devices(const struct args *args);
 bool command_bench(const struct args *args);
+bool command_selftest(const struct args *args);

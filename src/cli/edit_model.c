@@ -88,7 +88,7 @@ static bool finish(struct opened *o, struct editor *e, const struct args *args,
     if (args->answers && !args->json) answers_print(answers, data);
     if (!args->json) return true;
     cJSON *root = cJSON_CreateObject();
-    cJSON_AddItemToObject(root, "run", run_json(e, args->seed));
+    cJSON_AddItemToObject(root, "run", where_json(run_json(e, args->seed), e));
     cJSON_AddItemToObject(root, "edits", r->edits);
     r->edits = NULL;
     if (args->answers) cJSON_AddItemToObject(root, "answers", answers_json(answers, data));
@@ -113,7 +113,7 @@ static bool edit_all(struct opened *o, const struct args *args, struct dataset *
               editor_open(&editor, &o->model, &o->weights, &o->tokenizer, &options);
     if (ok && r->log) {
         cJSON *run = cJSON_CreateObject();
-        cJSON_AddItemToObject(run, "run", run_json(&editor, args->seed));
+        cJSON_AddItemToObject(run, "run", where_json(run_json(&editor, args->seed), &editor));
         char *line = cJSON_PrintUnformatted(run);
         if (line) fprintf(r->log, "%s\n", line);
         cJSON_free(line);

@@ -46,8 +46,6 @@ cJSON *run_json(const struct editor *e, uint64_t seed)
     const struct hparams *h = &e->hparams;
     cJSON *o = cJSON_CreateObject(), *contexts = cJSON_CreateArray();
     cJSON_AddStringToObject(o, "version", OEDIT_VERSION);
-    cJSON_AddStringToObject(o, "device", e->model->dev->info.name);
-    cJSON_AddStringToObject(o, "driver", e->model->dev->info.driver);
     cJSON_AddStringToObject(o, "precision", e->model->dev->strict ? "strict" : "fast");
     cJSON_AddStringToObject(o, "solver", e->solver->name);
     cJSON_AddStringToObject(o, "guard", e->guard->name);
@@ -72,4 +70,11 @@ cJSON *run_json(const struct editor *e, uint64_t seed)
         cJSON_AddItemToArray(contexts, cJSON_CreateString(e->contexts.texts[i]));
     cJSON_AddItemToObject(o, "contexts", contexts);
     return o;
+}
+
+cJSON *where_json(cJSON *run, const struct editor *e)
+{
+    cJSON_AddStringToObject(run, "device", e->model->dev->info.name);
+    cJSON_AddStringToObject(run, "driver", e->model->dev->info.driver);
+    return run;
 }

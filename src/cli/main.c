@@ -43,6 +43,10 @@ static const struct command commands[] = {
      "  oedit bench\n"
      "  oedit bench model edit -m model.gguf --solver memit\n"
      "  oedit bench gemm --shapes llama3-8b --dtype f32,q4_1 --rows 1,64 --format csv -o gemm.csv"},
+    {"selftest", C_SELFTEST, command_selftest, "whether a device computes what it should",
+     "  oedit selftest\n"
+     "  oedit selftest --all --json -o report.json\n"
+     "  oedit selftest --compare here.json there.json"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -71,9 +71,10 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
 {
     const struct hparams *h = &e->hparams;
     struct corpus corpus = {0};
-    bool ok = corpus_open(e, weights, o, &corpus) &&
-              stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
-              factor_new(e->model->dev, e->moment, e->model->config.ffn, h->ridge, &e->factor);
+    bool ok = corpus_open(e, weights, o, &corpus);
+    corpus.unkept = o->unkept;
+    ok = ok && stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
+         factor_new(e->model->dev, e->moment, e->model->config.ffn, h->ridge, &e->factor);
     if (ok && e->guard->directions) {
         struct corpus part = corpus_part(&corpus, o->text ? h->grad_tokens : corpus.count / 4);
         ok = directions(e, weights, &part);
