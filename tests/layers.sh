@@ -23,7 +23,8 @@ check() {
             may["edit"] = "edit model linalg io ops base"
             may["eval"] = "eval model linalg io ops base"
             may["plot"] = "plot model linalg ops base"
-            may["cli"] = "cli edit eval plot model linalg io ops vk base"
+            may["check"] = "check io ops base"
+            may["cli"] = "cli check edit eval plot model linalg io ops vk base"
             # These see the device as buffers and recordings, not as Vulkan.
             through["edit"] = through["eval"] = through["plot"] = "vk/buffer.h vk/cmd.h"
         }
