@@ -48,7 +48,7 @@ static struct tile tile_of(const struct made *m, const uint32_t *s)
     enum { TILES = 16 };
     struct tile tiles[TILES], tile;
     struct device *dev = m->dev;
-    if (!dev) return (struct tile){0};
+    if (!dev) return (struct tile){.rows = 16, .cols = 4, .local = 8, .wide = 32}; // any will do
     uint32_t count = op_tiles(dev, m->op, D, tiles, TILES);
     if (E) tune_only(dev, tiles[(E - 1) % count].rows, tiles[(E - 1) % count].cols);
     tile = tune_tile(dev, m->op, D, A);
