@@ -1,5 +1,6 @@
 #include "check/small_model.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +23,8 @@ static const char *const words[] = {
 enum {
     WORDS = sizeof words / sizeof *words,
     VOCAB = 64, // 0 <s>, 1 ".", the words without and with a blank before them, then filling
-    LAYERS = 2, DIM = 32, FFN = 64, HEADS = 4, KV_HEADS = 2, HEAD_DIM = 8,
-    TENSORS = 3 + 9 * LAYERS, METAS = 17, SEED = 20250117,
+    LAYERS = 3, DIM = 32, FFN = 64, HEADS = 4, KV_HEADS = 2, HEAD_DIM = 8,
+    TENSORS = 3 + 9 * LAYERS, METAS = 18, SEED = 20250117,
 };
 _Static_assert(2 + 2 * WORDS <= VOCAB, "the words do not fit");
 
@@ -82,6 +83,7 @@ static void add_layer(struct file *f, uint32_t layer)
 
 static struct meta *meta(struct file *f, enum meta_kind kind, const char *key)
 {
+    assert(f->meta_count < METAS);
     f->metas[f->meta_count] = (struct meta){.key = key, .kind = kind};
     return &f->metas[f->meta_count++];
 }

@@ -1,4 +1,4 @@
-// A model made of nothing but integers, for `oedit selftest`: two layers, a vocabulary of whole
+// A model made of nothing but integers, for `oedit selftest`: three layers, a vocabulary of whole
 // words, weights in four types. The same file on every machine.
 #pragma once
 #include <stdbool.h>
