@@ -177,8 +177,8 @@ static void evaluate_at(const struct convex *c, const real *y, struct point *p)
     }
 }
 
-// towards = y of (D K + mu I) y = D K y_now - slope, less y_now.
-static void newton(const struct convex *c, const struct point *now, real mu, real *towards)
+// y of (D K + mu I) y = D K y_now - slope.
+static void newton(const struct convex *c, const struct point *now, real mu, real *y)
 {
     real m[GAUSS_MOST][GAUSS_MOST + 1];
     const uint32_t rows = c->rows;
@@ -193,7 +193,7 @@ static void newton(const struct convex *c, const struct point *now, real mu, rea
             real factor = i != k ? quotient(m[i][k], m[k][k]) : 0;
             for (uint32_t j = k + 1; i != k && j <= rows; j++) m[i][j] -= factor * m[k][j];
         }
-    for (uint32_t i = 0; i < rows; i++) towards[i] = quotient(m[i][rows], m[i][i]) - now->y[i];
+    for (uint32_t i = 0; i < rows; i++) y[i] = quotient(m[i][rows], m[i][i]);
 }
 
 struct path { // from a theta: y as a function of mu, followed from y = 0 down
@@ -242,12 +242,12 @@ static void path_walk(const struct convex *c, struct path *p, const struct bound
     if (!(mu > 0 && mu < R(3.4e38))) return;
     int halves = 0;
     for (int pass = 0;;) {
-        newton(c, &now, mu, towards);
+        newton(c, &now, mu, at);
+        for (uint32_t i = 0; i < c->rows; i++) towards[i] = at[i] - now.y[i];
         real part = 1;
         bool solved = true;
         for (halves = 0; halves <= HALVES; halves++, part *= R(0.5)) {
-            for (uint32_t i = 0; i < c->rows; i++)
-                at[i] = halves ? now.y[i] + part * towards[i] : now.y[i] + towards[i];
+            for (uint32_t i = 0; i < c->rows && halves; i++) at[i] = now.y[i] + part * towards[i];
             evaluate_at(c, at, &tried);
             if (!(tried.model + R(0.5) * mu * tried.own <= value)) continue;
             real gain = value - tried.model - R(0.5) * mu * tried.own;
