@@ -48,7 +48,7 @@ static void scale_min(const uint8_t *scales, uint32_t j, real *scale, real *leas
 static real value_k(const uint8_t *block, const uint8_t *low, const uint8_t *fifth, uint32_t i)
 {
     uint32_t run = i / 32, q = low[run / 2 * 32 + i % 32] >> (run & 1 ? 4 : 0) & 15;
-    if (fifth) q |= (fifth[i % 32] >> run & 1u) << 4;
+    if (fifth) q |= (uint32_t)(fifth[i % 32] >> run & 1) << 4;
     real scale, least;
     scale_min(block + 4, run, &scale, &least);
     return half_value(block) * scale * count_of(q) - half_value(block + 2) * least;
