@@ -51,7 +51,8 @@ static void same_bytes(const char *kind, const char *tail)
         if (!file_map_open(&a, file_of(kind, ready[0], tail)) ||
             !file_map_open(&b, file_of(kind, ready[i], tail)))
             fail_msg("%s", status_message());
-        if (a.size != b.size) fail_msg("%s%s of %s and %s: other sizes", kind, tail, ready[0], ready[i]);
+        if (a.size != b.size)
+            fail_msg("%s%s of %s and %s: other sizes", kind, tail, ready[0], ready[i]);
         for (size_t at = 0; at < a.size; at++)
             if (a.data[at] != b.data[at])
                 fail_msg("%s%s of %s and %s differ from byte %zu of %zu on", kind, tail, ready[0],
@@ -84,11 +85,13 @@ static void edits_write(const char *path)
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     for (int i = 0; i < EDITS; i++)
-        fprintf(file, "%s{\"prompt\": \"the music of the %s\", \"subject\": \"%s\", \"target_new\": "
-                      "\"%s\", \"ground_truth\": \"french\", \"rephrase_prompt\": \"the house of the %s\", "
-                      "\"locality_prompt\": \"a man of the %s\", \"locality_ground_truth\": "
-                      "\"french\"}", i ? ",\n" : "[", subjects[i], subjects[i], targets[i % 5],
-                subjects[i], subjects[(i + 3) % EDITS]);
+        fprintf(file,
+                "%s{\"prompt\": \"the music of the %s\", \"subject\": \"%s\", "
+                "\"target_new\": \"%s\", \"ground_truth\": \"french\", "
+                "\"rephrase_prompt\": \"the house of the %s\", \"locality_prompt\": "
+                "\"a man of the %s\", \"locality_ground_truth\": \"french\"}",
+                i ? ",\n" : "[", subjects[i], subjects[i], targets[i % 5], subjects[i],
+                subjects[(i + 3) % EDITS]);
     fputs("]\n", file);
     fclose(file);
 }

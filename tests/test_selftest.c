@@ -108,7 +108,8 @@ static void spoil_case(enum op op)
     if (error.part > 1) fail_msg("%s: %s", op_names[op], error.where);
     uint64_t digest = trial_digest(&made, &got);
     uint32_t *word = &got.words[at][made.buffers[at].words / 2], was = *word;
-    const uint32_t spoiled[] = {0x7fc00000u, 0x7f800000u, 0x7fc0dead, was ^ 0x00800000u, was + (1u << 20)};
+    const uint32_t spoiled[] = {0x7fc00000u, 0x7f800000u, 0x7fc0dead, was ^ 0x00800000u,
+                                was + (1u << 20)};
     for (size_t i = 0; i < sizeof spoiled / sizeof *spoiled; i++) {
         *word = spoiled[i];
         trial_compare(number, &made, &got, &exact, &error);
@@ -279,13 +280,31 @@ static void test_refused(void **state)
         {"{\"reports\": [{\"device\": \"x\", \"driver\": \"y\", \"build\": \"z\", \"cases\": [3], "
          "\"edits\": []}]}", "a case without a name"},
         {"{\"reports\": [{\"device\": \"x\", \"driver\": \"y\", \"build\": \"z\", \"cases\": [], "
-         "\"edits\": [{\"name\": \"a\", \"digest\": \"b\", \"trace\": [1]}]}]}", "a trace that is"}};
+         "\"edits\": [{\"name\": \"a\", \"digest\": \"b\", \"trace\": [1]}]}]}",
+         "a trace that is"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         write_text("bad.json", bad[i][0]);
         snprintf(arguments, sizeof arguments, "--compare '%s' '%s'", tiny_path("bad.json"),
                  tiny_path("bad.json"));
         refused(5, bad[i][1], arguments);
     }
+}
+
+// A device that cannot be opened, here for want of a layer, is said; the others have their turn.
+static void test_unopened(void **state)
+{
+    (void)state;
+    char *path = getenv("VK_LAYER_PATH"), *said;
+    path = path ? strdup(path) : NULL;
+    setenv("VK_LAYER_PATH", "/no/such/folder", 1);
+    refused(1, ": FAIL, not tested: --validate: the layer", "--all --validate");
+    int code = selftest("--all --validate --json -q", &said);
+    path ? setenv("VK_LAYER_PATH", path, 1) : unsetenv("VK_LAYER_PATH");
+    free(path);
+    assert_int_equal(code, 1);
+    assert_non_null(strstr(said, "{\"reports\":[{\"device\":"));
+    assert_non_null(strstr(said, "\"failure\":\"--validate: the layer"));
+    free(said);
 }
 
 static cJSON *report_read(const char *name)
@@ -404,7 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_digests), cmocka_unit_test(test_inputs),
         cmocka_unit_test(test_spoiled), cmocka_unit_test(test_edits_in_c),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_report),
-        cmocka_unit_test(test_wrong)};
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_unopened),
+        cmocka_unit_test(test_report),  cmocka_unit_test(test_wrong)};
     return cmocka_run_group_tests(tests, folder_new, folder_remove);
 }

@@ -1,5 +1,5 @@
-// The digests that strict numbers must have: assets/digests.tsv, or another file of that form, lines
-// of operator, case and 16 hexadecimal digits between tabs. '#' begins a comment.
+// The digests that strict numbers must have: assets/digests.tsv, or another file of that form:
+// lines of operator, case and 16 hexadecimal digits between tabs. '#' begins a comment.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

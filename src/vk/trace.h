@@ -3,8 +3,8 @@
 #pragma once
 #include "vk/device.h"
 
-// Begins to trace, to a file or (path NULL) to memory; every dispatch is then waited for. Before the
-// first buffer, which start as zeros.
+// Begins to trace, to a file or (path NULL) to memory; every dispatch is then waited for. Before
+// the first buffer, which start as zeros.
 bool trace_open(struct device *dev, const char *path);
 
 // The lines so far of a trace to memory; valid until the next one.
