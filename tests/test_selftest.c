@@ -19,10 +19,9 @@
 
 #include "check/digests.h"
 #include "check/trial.h"
-#include "check/twin.h"
 #include "cli/selftest.h"
 #include "ref_tiny.h"
-#include "vk/buffer.h"
+#include "twin_cmd.h"
 
 #define ok(what) do { if (!(what)) fail_msg("%s: %s", #what, status_message()); } while (0)
 
@@ -137,85 +136,36 @@ static void test_spoiled(void **state)
 }
 
 // ---- whole edits in C ----
-struct shadow { // the buffers of one dispatch, as the operator in C leaves them
-    struct buffer *buffers[CMD_POINTERS_MAX];
-    unsigned char *data[CMD_POINTERS_MAX];
-    uint32_t count, dispatches;
-};
-
-static unsigned char *shadow_of(struct shadow *s, struct device *dev, uint64_t address)
-{
-    struct buffer *buffer = buffer_at(dev, address);
-    uint32_t i = 0;
-    while (i < s->count && s->buffers[i] != buffer) i++;
-    if (i == s->count) {
-        s->buffers[s->count++] = buffer;
-        s->data[i] = calloc(buffer->bytes, 1);
-        assert_non_null(s->data[i]);
-        ok(buffer_read(dev, buffer, 0, s->data[i], buffer->bytes));
-    }
-    return s->data[i] + (address - buffer->address);
-}
-
-// Before a dispatch its operator in C runs on a copy of all its buffers; afterwards they are equal.
-static bool shadow_look(void *user, struct device *dev, const char *op, const char *access,
-                        const void *push, bool after)
-{
-    struct shadow *s = user;
-    _Alignas(8) unsigned char args[CMD_PUSH_MAX];
-    int number = 0;
-    while (strcmp(op_names[number], op) != 0) number++;
-    if (!after) {
-        memcpy(args, push, sizeof args);
-        for (uint32_t i = 0; access[i]; i++) {
-            uint64_t address;
-            memcpy(&address, args + 8 * i, sizeof address);
-            address = (uint64_t)(uintptr_t)shadow_of(s, dev, address);
-            memcpy(args + 8 * i, &address, sizeof address);
-        }
-        if (!twin_float[number]) fail_msg("%s is not there in C", op);
-        twin_float[number](args);
-        return true;
-    }
-    for (uint32_t i = 0; i < s->count; i++) {
-        unsigned char *now = calloc(s->buffers[i]->bytes, 1);
-        assert_non_null(now);
-        ok(buffer_read(dev, s->buffers[i], 0, now, s->buffers[i]->bytes));
-        if (memcmp(now, s->data[i], s->buffers[i]->bytes) != 0)
-            fail_msg("dispatch %u, %s: '%s' is not what the operator in C makes", s->dispatches + 1,
-                     op, s->buffers[i]->name);
-        free(now);
-        free(s->data[i]);
-    }
-    s->count = 0;
-    s->dispatches++;
-    return true;
-}
-
-// Every dispatch of the edits in strict numbers is what plain C makes of the same: so the whole
-// edits, and the digests of W in assets/digests.tsv, are those of plain C.
+// The edits with every operator in plain C on the host: their digests are those of the file, and
+// every dispatch writes what it writes on the device.
 static void test_edits_in_c(void **state)
 {
-    struct shadow shadow = {0};
-    struct selftest t = {.look = shadow_look, .user = &shadow};
+    struct selftest device = {0}, host = {0};
+    struct device fast = {0}, strict = {0};
     (void)state;
-    ok(digests_open(&t.digests, NULL));
-    for (int strict = 0; strict < 2; strict++) {
-        struct device dev = {0};
-        ok(device_open(&dev, &(struct device_options){.strict = strict}));
-        ok(selftest_edits(&t, &dev));
-        device_close(&dev);
-    }
+    ok(digests_open(&host.digests, NULL));
+    ok(device_open(&fast, &(struct device_options){0}) && selftest_edits(&host, &fast));
+    device_close(&fast);
+    for (uint32_t i = 0; i < EDIT_RUNS; i++) device.fast[i] = host.fast[i];
+    ok(device_open(&strict, &(struct device_options){.strict = true}));
+    ok(selftest_edits(&device, &strict));
+    twin_running = true;
+    ok(selftest_edits(&host, &strict));
+    twin_running = false;
+    device_close(&strict);
     uint32_t dispatches = 0;
     for (uint32_t i = 0; i < EDIT_RUNS; i++) {
-        if (t.edits[i].strict != VERDICT_RIGHT) fail_msg("%s", t.edits[i].why);
-        dispatches += t.edits[i].dispatches;
-        free(t.edits[i].trace);
-        free(t.fast[i]);
+        if (host.edits[i].strict != VERDICT_RIGHT) fail_msg("%s", host.edits[i].why);
+        if (strcmp(host.edits[i].trace, device.edits[i].trace) != 0)
+            fail_msg("%s: the device's dispatches write something else", host.edits[i].name);
+        dispatches += host.edits[i].dispatches;
+        free(host.edits[i].trace);
+        free(device.edits[i].trace);
+        free(host.fast[i]);
     }
-    assert_int_equal(dispatches, shadow.dispatches);
-    printf("%u dispatches of the edits are those of plain C\n", dispatches);
-    digests_free(&t.digests);
+    assert_int_equal(dispatches, twin_dispatches);
+    printf("%u dispatches of the edits, in C and on the device\n", dispatches);
+    digests_free(&host.digests);
 }
 
 // ---- the command ----

@@ -5,7 +5,6 @@
 #include "check/digests.h"
 #include "check/trial.h"
 #include "cli/opened.h"
-#include "vk/trace.h"
 
 enum verdict { VERDICT_RIGHT, VERDICT_WRONG, VERDICT_NONE }; // none: nothing to judge by
 
@@ -39,8 +38,6 @@ struct selftest {
     uint32_t count;
     struct tested_edits edits[EDIT_RUNS];
     float *fast[EDIT_RUNS]; // W after the edits in fast numbers
-    trace_look look;        // or NULL: who sees every dispatch of the edits in strict numbers
-    void *user;
     double seconds;
     bool right; // all of it
 };

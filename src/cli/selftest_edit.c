@@ -12,6 +12,7 @@
 #include "check/small_model.h"
 #include "cli/selftest.h"
 #include "edit/sequence.h"
+#include "vk/trace.h"
 
 enum { TEXT = 512, STEPS = 6 };
 
@@ -159,7 +160,6 @@ bool selftest_edits(struct selftest *t, struct device *dev)
         float *after = mem_new(ROOM, sizeof *after, "W");
         r->name = edit_run_names[run];
         ok = before && after && (!dev->strict || trace_open(dev, NULL));
-        if (ok && dev->strict) trace_watch(dev, t->look, t->user);
         ok = ok && edit_all(&session, dev, run, r, before, after);
         uint32_t n = ok ? session.model.config.dim * session.model.config.ffn : 0;
         session_close(&session);

@@ -29,9 +29,7 @@ struct segment {
     struct work work; // of one run
     double submitted;
     bool running;
-    const char *traced; // with a trace: the one operator in it, its arguments, what it writes
-    const char *access;
-    unsigned char push[CMD_PUSH_MAX];
+    const char *traced; // with a trace: the one operator in it, and what it writes
     struct buffer *written[CMD_POINTERS_MAX];
     uint32_t written_count;
 };
@@ -135,9 +133,6 @@ static bool segment_submit(struct cmd *cmd, struct segment *segment)
     VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
                            .commandBufferCount = 1,
                            .pCommandBuffers = &segment->commands};
-    if (segment->traced &&
-        !trace_show(dev, segment->traced, segment->access, segment->push, false))
-        return false;
     segment->submitted = log_clock();
     enum host before = account_host(&dev->account, HOST_DEVICE);
     segment->running = device_check(
@@ -181,8 +176,7 @@ static bool segment_wait(struct cmd *cmd, struct segment *segment)
               device_check(dev->vk.vkResetFences(dev->handle, 1, &segment->fence), "a fence") &&
               segment_times(cmd, segment) &&
               (!segment->traced ||
-               (trace_add(dev, segment->traced, segment->written, segment->written_count) &&
-                trace_show(dev, segment->traced, segment->access, segment->push, true)));
+               trace_add(dev, segment->traced, segment->written, segment->written_count));
     account_host(&dev->account, before);
     return ok;
 }
@@ -267,11 +261,7 @@ static bool try_dispatch(struct cmd *cmd, const struct dispatch *d)
     struct buffer *buffers[CMD_POINTERS_MAX];
     if (hazards(cmd, d, buffers)) barrier_compute(cmd);
     struct segment *segment = &cmd->segments[cmd->segment_count - 1];
-    if (cmd->dev->trace) {
-        segment->traced = d->name;
-        segment->access = d->access;
-        memcpy(segment->push, d->push, d->push_bytes);
-    }
+    if (cmd->dev->trace) segment->traced = d->name;
     for (size_t i = 0; d->access[i]; i++) {
         if (d->access[i] != 'r') buffers[i]->written_at = cmd->epoch;
         if (d->access[i] != 'r' && cmd->dev->trace)

@@ -17,8 +17,6 @@ struct trace {
     char *text; // of a trace to memory
     size_t size;
     unsigned long long count;
-    trace_look look;
-    void *user;
 };
 
 bool trace_open(struct device *dev, const char *path)
@@ -52,19 +50,6 @@ bool trace_add(struct device *dev, const char *op, struct buffer *const *written
     }
     return (ok && fputc('\n', dev->trace->stream) != EOF) ||
            fail(STATUS_FAILED, "--trace: cannot write: %s", strerror(errno));
-}
-
-void trace_watch(struct device *dev, trace_look look, void *user)
-{
-    dev->trace->look = look;
-    dev->trace->user = user;
-}
-
-bool trace_show(struct device *dev, const char *op, const char *access, const void *push,
-                bool after)
-{
-    const struct trace *t = dev->trace;
-    return !t->look || t->look(t->user, dev, op, access, push, after);
 }
 
 void trace_close(struct device *dev)

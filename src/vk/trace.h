@@ -13,12 +13,5 @@ const char *trace_text(struct device *dev);
 // A line: the number, the operator, then name and checksum of each buffer that it wrote.
 bool trace_add(struct device *dev, const char *op, struct buffer *const *written, uint32_t count);
 
-// Somebody who looks at every dispatch, before it runs and afterwards: the operator, its access
-// string and its arguments. false ends the run, after fail().
-typedef bool (*trace_look)(void *user, struct device *dev, const char *op, const char *access,
-                           const void *push, bool after);
-void trace_watch(struct device *dev, trace_look look, void *user);
-bool trace_show(struct device *dev, const char *op, const char *access, const void *push,
-                bool after);
 
 void trace_close(struct device *dev);
