@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "check/digests.h"
 #include "check/trial.h"
@@ -248,10 +249,14 @@ static void test_unopened(void **state)
     path = path ? strdup(path) : NULL;
     setenv("VK_LAYER_PATH", "/no/such/folder", 1);
     refused(1, ": FAIL, not tested: --validate: the layer", "--all --validate");
+    char arguments[1000];
+    snprintf(arguments, sizeof arguments, "--validate -o '%s'", tiny_path("none"));
+    refused(2, "--validate: the layer", arguments);
     int code = selftest("--all --validate --json -q", &said);
     path ? setenv("VK_LAYER_PATH", path, 1) : unsetenv("VK_LAYER_PATH");
     free(path);
     assert_int_equal(code, 1);
+    assert_int_equal(access(tiny_path("none"), F_OK), -1); // no report, no file
     assert_non_null(strstr(said, "{\"reports\":[{\"device\":"));
     assert_non_null(strstr(said, "\"failure\":\"--validate: the layer"));
     free(said);
