@@ -5,7 +5,7 @@
 #include "state.def"
 #include "reduce.glsl"
 
-// Squares of small gradients fall under the normal range: zero everywhere, then.
+// Small gradients and their squares fall under the normal range: zero everywhere, then.
 float normal(float x)
 {
     return abs(x) < 1.17549435e-38 ? 0.0 : x;
@@ -45,7 +45,7 @@ void main()
     float square = 0;
     for (uint i = me; i < a.n; i += LOCAL) {
         float g = a.grad.v[i] + along * a.delta.v[i];
-        float m = normal(0.9 * a.m.v[i] + 0.1 * g);
+        float m = normal(normal(0.9 * a.m.v[i]) + normal(0.1 * g));
         float v = normal(normal(0.999 * a.v.v[i]) + normal(0.001 * g * g));
         float d = a.delta.v[i] - div(a.rate * div(m, near), sqrt(div(v, far)) + 1e-8);
         a.m.v[i] = m;

@@ -178,8 +178,8 @@ path search(float first, float along, float square, float radius, float goal)
             continue;
         }
         vec2 s = mine ? slopes(term + now.move) : vec2(0);
-        towards = eliminate(s.y, s.y * now.move - s.x, mu) - now.y;
-        at = now.y + towards;
+        at = eliminate(s.y, s.y * now.move - s.x, mu);
+        towards = at - now.y; // never x + (y - x), which glslc turns into y
         part = 1;
         halves = 0;
     }

@@ -54,10 +54,13 @@ refused 2 "--least: got 'long'" "$oedit" bench --least long
 refused 1 "cannot write no/such/folder/y" "$oedit" bench gemm -o no/such/folder/y
 refused 5 "cannot open none.gguf" "$oedit" bench model -m none.gguf -o y
 refused 3 "no such device" "$oedit" bench gemm --device "no such device" -o y
+refused 2 "takes options only, got 'x'" "$oedit" selftest x
+refused 2 "did you mean --device?" "$oedit" selftest --devic 0
+refused 5 "cannot open none.json" "$oedit" selftest --compare none.json none.json
 right "$oedit" --help
 right "$oedit" --version
 for command in edit eval generate logits tokenize stats grad devices bench log show apply revert \
-    diff verify; do
+    diff verify selftest; do
     right "$oedit" $command --help
     [ "$(wc -l < out.txt)" -le 56 ] || { echo "FAILED: $command --help is longer than a screen"; failed=1; }
 done

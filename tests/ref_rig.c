@@ -19,10 +19,15 @@ static const uint32_t BAND_WORD = 0x7fc0beef, OUT_WORD = 0x7fc0dead;
 
 int rig_open(void **state)
 {
+    return rig_open_as(state, &(struct device_options){0});
+}
+
+int rig_open_as(void **state, const struct device_options *options)
+{
     struct rig *rig = rig_memory(1, sizeof *rig);
     rig->dev = rig_memory(1, sizeof *rig->dev);
     rig->random = 20240607;
-    if (!device_open(rig->dev, &(struct device_options){0})) {
+    if (!device_open(rig->dev, options)) {
         fprintf(stderr, "%s\n", status_message());
         free(rig->dev);
         free(rig);

@@ -32,6 +32,7 @@ struct rig {
 
 // cmocka group set-up and tear-down: opens the default device; *state is the rig.
 int rig_open(void **state);
+int rig_open_as(void **state, const struct device_options *options);
 int rig_close(void **state);
 
 // Addresses of fresh payloads. `out` starts as NaN.

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #include "base/options.h"
 
 #include <ctype.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -171,6 +173,24 @@ char *options_cache_path(const char *name)
     if (!path) return NULL;
     snprintf(path, length, "%s%s/oedit/%s", root, own ? "" : "/.cache", name);
     if (file_make_folders(path)) return path;
+    free(path);
+    return NULL;
+}
+
+char *options_temporary_file(void)
+{
+    const char *base = getenv("TMPDIR");
+    if (!base || !*base) base = "/tmp";
+    size_t length = strlen(base) + 32;
+    char *path = mem_new(length, 1, "a path");
+    if (!path) return NULL;
+    snprintf(path, length, "%s/oedit-XXXXXX", base);
+    int file = mkstemp(path);
+    if (file >= 0) {
+        close(file);
+        return path;
+    }
+    fail(STATUS_FAILED, "cannot make a file under %s: %s", base, strerror(errno));
     free(path);
     return NULL;
 }

@@ -31,3 +31,6 @@ const char *options_nearest(const char *word, const char *const *words, size_t c
 
 // ${XDG_CACHE_HOME:-~/.cache}/oedit/NAME, its folders made; to be freed. NULL on failure.
 char *options_cache_path(const char *name);
+
+// A fresh empty file under ${TMPDIR:-/tmp}; its name, to be freed. NULL on failure.
+char *options_temporary_file(void);

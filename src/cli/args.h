@@ -14,6 +14,7 @@ enum command_bit {
     C_GRAD = 64,
     C_DEVICES = 128,
     C_BENCH = 256,
+    C_SELFTEST = 512,
     C_LOG = 1024,
     C_SHOW = 2048,
     C_APPLY = 4096,
@@ -23,19 +24,19 @@ enum command_bit {
     C_DEVICE_USERS = C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH |
                      C_APPLY | C_REVERT | C_DIFF | C_VERIFY,
     // These take words that are no options.
-    C_WORDS = C_BENCH | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY,
-    C_NO_MODEL = C_DEVICES | C_LOG | C_SHOW | C_DIFF | C_VERIFY, // not by --model
+    C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY,
+    C_NO_MODEL = C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_DIFF | C_VERIFY, // not by --model
     C_ALL = 65535,
 };
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
         *log, *trace, *journal, *filter, *lora, *peft, *shapes,
-        *dtype, *rows;
+        *dtype, *rows, *digests, *write_digests;
     const char *const *words; // that are no options [word_count]
     int word_count;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers,
-        resume, all;
+        resume, all, compare;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
     int solver, optimizer, guard, out_type, cosine, projector, zsre_target, format;

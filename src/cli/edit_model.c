@@ -74,11 +74,12 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
     return ok;
 }
 
-static bool print_json(const struct journal *journal, const struct args *args,
+static bool print_json(const struct opened *o, const struct journal *journal,
+                       const struct args *args,
                        const struct dataset *data, struct report *r, struct answers *answers)
 {
     cJSON *root = cJSON_CreateObject();
-    cJSON_AddItemToObject(root, "run", run_json(&journal->header));
+    cJSON_AddItemToObject(root, "run", where_json(run_json(&journal->header), &o->dev));
     cJSON_AddItemToObject(root, "edits", r->edits);
     r->edits = NULL;
     if (args->answers) cJSON_AddItemToObject(root, "answers", answers_json(answers, data));
@@ -104,7 +105,7 @@ static bool finish(struct opened *o, struct editor *e, const struct args *args,
                         .edits = (uint32_t)journal_remaining(&journal)};
     bool ok = save_model(&save, args->out);
     if (ok && args->answers && !args->json) answers_print(answers, data);
-    if (ok && args->json) ok = print_json(&journal, args, data, r, answers);
+    if (ok && args->json) ok = print_json(o, &journal, args, data, r, answers);
     journal_free(&journal);
     return ok;
 }
@@ -119,7 +120,7 @@ static bool report_start(struct report *r, const struct editor *e, struct weight
     struct journal_header header;
     bool ok = record_header(&header, weights, e, r->args->seed);
     cJSON *line = cJSON_CreateObject();
-    if (ok) cJSON_AddItemToObject(line, "run", run_json(&header));
+    if (ok) cJSON_AddItemToObject(line, "run", where_json(run_json(&header), e->model->dev));
     ok = ok && log_edit(r, line);
     cJSON_Delete(line);
     journal_header_free(&header);

@@ -67,3 +67,11 @@ cJSON *run_json(const struct journal_header *h)
         cJSON_AddItemToArray(tensors, cJSON_CreateString(h->tensors[i].name));
     return o;
 }
+
+cJSON *where_json(cJSON *run, const struct device *dev)
+{
+    if (cJSON_GetObjectItem(run, "device")) return run;
+    cJSON_AddStringToObject(run, "device", dev->info.name);
+    cJSON_AddStringToObject(run, "driver", dev->info.driver);
+    return run;
+}

@@ -67,6 +67,10 @@ static const struct command commands[] = {
      "  oedit verify new.gguf\n"
      "  oedit verify new.gguf other/place/new.journal\n"
      "  oedit verify new.gguf --base model.gguf"},
+    {"selftest", C_SELFTEST, command_selftest, "whether a device computes what it should",
+     "  oedit selftest\n"
+     "  oedit selftest --all --json -o report.json\n"
+     "  oedit selftest --compare here.json there.json"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -7,6 +7,7 @@ struct corpus {
     uint32_t *tokens; // [count]
     uint32_t count, block; // the last block may be shorter
     uint64_t id;           // hash of tokens and block
+    bool unkept;           // what is made of it neither comes from the cache nor goes there
     char source[64];       // for messages: where it is from
 };
 

@@ -102,9 +102,10 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
 {
     const struct hparams *h = &e->hparams;
     struct corpus corpus = {0};
-    bool ok = corpus_open(e, weights, o, &corpus) &&
-              stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
-              moment_factor(e);
+    bool ok = corpus_open(e, weights, o, &corpus);
+    corpus.unkept = o->unkept;
+    ok = ok && stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
+         moment_factor(e);
     e->text_id = corpus.id;
     if (ok && e->guard->directions) {
         struct corpus part = corpus_part(&corpus, o->text ? h->grad_tokens : corpus.count / 4);

@@ -148,13 +148,14 @@ bool stats_moment(struct model *model, struct weights *weights, const struct cor
     if (ok) snprintf(name, sizeof name, "c-%s-%u-%016llx%s.f32", hash, layer,
                      (unsigned long long)corpus->id, model->dev->strict ? "-strict" : "");
     *c = NULL;
-    if (ok && store_load(name, ffn, ffn, host)) {
+    if (ok && !corpus->unkept && store_load(name, ffn, ffn, host)) {
         log_detail("C of layer %u from the cache", layer);
         ok = buffer_from(model->dev, host, bytes, "C", c);
     } else if (ok) {
         log_say("C of layer %u from %u tokens of %s", layer, corpus->count, corpus->source);
         ok = moment_compute(model, corpus, layer, c) &&
-             buffer_read(model->dev, *c, 0, host, bytes) && store_save(name, ffn, ffn, host);
+             buffer_read(model->dev, *c, 0, host, bytes) &&
+             (corpus->unkept || store_save(name, ffn, ffn, host));
     }
     free(host);
     if (!ok) buffer_free(model->dev, c);
@@ -319,7 +320,7 @@ bool stats_directions(struct model *model, struct weights *weights, const struct
     *rows = NULL;
     if (ok) snprintf(name, sizeof name, "g-%s-%u-%016llx%s.f32", hash, layer,
                      (unsigned long long)corpus->id, model->dev->strict ? "-strict" : "");
-    if (ok && store_load(name, dim + 1, dim, host)) {
+    if (ok && !corpus->unkept && store_load(name, dim + 1, dim, host)) {
         log_detail("singular vectors of grad G of layer %u from the cache", layer);
         ok = buffer_from(model->dev, host, (uint64_t)dim * dim * 4, "singular vectors", rows);
     } else if (ok) {
@@ -330,7 +331,7 @@ bool stats_directions(struct model *model, struct weights *weights, const struct
              svd_left(model->dev, g, dim, model->config.ffn, *rows, sigma, NULL) &&
              buffer_read(model->dev, *rows, 0, host, (uint64_t)dim * dim * 4) &&
              buffer_read(model->dev, sigma, 0, host + (uint64_t)dim * dim, dim * 4) &&
-             store_save(name, dim + 1, dim, host);
+             (corpus->unkept || store_save(name, dim + 1, dim, host));
     }
     for (uint32_t i = 0; ok && i < dim; i++) values[i] = host[(uint64_t)dim * dim + i];
     buffer_free(model->dev, &g);

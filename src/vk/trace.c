@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #define XXH_INLINE_ALL
 #include "vk/trace.h"
 
@@ -13,6 +14,8 @@
 
 struct trace {
     FILE *stream;
+    char *text; // of a trace to memory
+    size_t size;
     unsigned long long count;
 };
 
@@ -21,9 +24,15 @@ bool trace_open(struct device *dev, const char *path)
     dev->trace = mem_new(1, sizeof *dev->trace, "a trace");
     if (!dev->trace) return false;
     dev->clear_new = true; // a trace must not see what somebody left
-    dev->trace->stream = fopen(path, "w");
-    return dev->trace->stream || fail(STATUS_FAILED, "--trace: cannot write %s: %s", path,
-                                      strerror(errno));
+    struct trace *t = dev->trace;
+    t->stream = path ? fopen(path, "w") : open_memstream(&t->text, &t->size);
+    return t->stream || fail(STATUS_FAILED, "--trace: cannot write %s: %s",
+                             path ? path : "to memory", strerror(errno));
+}
+
+const char *trace_text(struct device *dev)
+{
+    return fflush(dev->trace->stream) == 0 ? dev->trace->text : "";
 }
 
 bool trace_add(struct device *dev, const char *op, struct buffer *const *written, uint32_t count)
@@ -48,6 +57,7 @@ void trace_close(struct device *dev)
 {
     if (!dev->trace) return;
     if (dev->trace->stream) fclose(dev->trace->stream);
+    free(dev->trace->text);
     free(dev->trace);
     dev->trace = NULL;
 }

@@ -1,0 +1,7 @@
+#define TWIN_DOUBLE
+#include "check/twin_table.h"
+
+const twin_op twin_double[OP_COUNT] = {
+#define OP(name, ...) [OP_##name] = twin_##name,
+#include "ops.def"
+};
