@@ -18,7 +18,8 @@ void main()
         t += x.v[i + 128] + x.v[i + 192];
     }
     for (; i < end; i += 64) s += x.v[i];
-    a.y.v[gl_GlobalInvocationID.x] = dot(s + t, vec4(1));
+    s += t;
+    a.y.v[gl_GlobalInvocationID.x] = s.x + s.y + s.z + s.w; // no dot(), as in probe_fma.comp
 #else
     vbuf y = vbuf(uvec2(a.y));
     for (; i + 192 < end; i += 256) {
