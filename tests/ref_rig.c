@@ -46,8 +46,9 @@ int rig_close(void **state)
     device_close(rig->dev);
     free(rig->dev);
     free(rig);
-    if (hazards > 0) fprintf(stderr, "%u validation errors are above\n", hazards);
-    return hazards > 0 ? -1 : 0;
+    if (hazards == 0) return 0;
+    fprintf(stderr, "%u validation errors are above\n", hazards);
+    exit(1); // cmocka does not count what a group's tear-down returns
 }
 
 void *rig_memory(uint64_t count, size_t size)
