@@ -157,6 +157,7 @@ static void two_runs(struct bench *b) // the second begins with what the first w
     cmd_start(&cmd, &b->dev, false);
     fill(&cmd, b->a);
     must(cmd_run_once(&cmd));
+    cmd_free(&cmd);
     host_reads(b, b->a);
     cmd_start(&cmd, &b->dev, false);
     add(&cmd, b->a, b->c);

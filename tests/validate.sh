@@ -47,9 +47,10 @@ if [ "${OEDIT_DRIVER:-}" != swiftshader ]; then
     wrong test_overrun 'Out of bounds: trying to write 4 bytes'
     wrong test_broken SharedMemoryDataRace
 fi
-# Not those that do wrong on purpose, need a big model, or run for minutes under the layer.
+# Not those that do wrong on purpose or need a big model; test_gauss takes minutes under the layer,
+# test_gauss_runs has its operators.
 mapfile -t programs < <(find "$build/tests" -maxdepth 1 -type f -executable -printf '%f\n' |
-    grep -E '^test_(cmd|ops|gemm|svd|project|solve|model|edit|gauss|numbers)' |
+    grep -E '^test_(cmd|ops|gemm|svd|project|solve|model|edit|gauss_runs|numbers)' |
     grep -v '^test_model_smollm2$' | sort)
 [ ${#programs[@]} -gt 0 ] || { echo "validate: no test programs in $build/tests" >&2; exit 1; }
 for program in "${programs[@]}"; do
