@@ -20,5 +20,5 @@ void main()
     vec4 x = vec4(0, 1, 2, 3) + float(int(i & 7)), y = x + 4.0;
     for (uint round_ = 0; round_ < a.rounds; round_++) { STEP4 STEP4 STEP4 STEP4 }
     x += y;
-    a.y.v[i] = x.x + x.y + x.z + x.w;
+    a.y.v[i] = x.x + x.y + x.z + x.w; // no dot(), which strict numbers refuse
 }

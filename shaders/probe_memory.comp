@@ -19,7 +19,7 @@ void main()
     }
     for (; i < end; i += 64) s += x.v[i];
     s += t;
-    a.y.v[gl_GlobalInvocationID.x] = s.x + s.y + s.z + s.w;
+    a.y.v[gl_GlobalInvocationID.x] = s.x + s.y + s.z + s.w; // no dot(), as in probe_fma.comp
 #else
     vbuf y = vbuf(uvec2(a.y));
     for (; i + 192 < end; i += 256) {

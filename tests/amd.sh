@@ -2,6 +2,8 @@
 # AMD's compiler as a bench: every shader is compiled for four families of cards that need not be
 # there (RADV's null device). Nothing may spill or use scratch memory, and nothing may need over 10%
 # more registers, instructions or cycles, or have a lower occupancy, than tests/golden/amd.tsv says.
+# Every shader for strict numbers is compiled so, too (its name ends in _strict): no fused
+# multiply-add may stand in its machine code.
 # usage: tests/amd.sh             checks
 #        tests/amd.sh --update    writes the golden file and the tables of docs/amd.md anew
 # With another version of the driver than the golden file's, only spills and scratch are failures.
@@ -31,12 +33,22 @@ if ! RADV_FORCE_FAMILY=${families[0]} tools/run_with.sh $driver "$build/oedit" d
     exit 77
 fi
 
+# stats FAMILY OPTIONS...: the table of one family.
+stats() {
+    local family=$1
+    shift
+    RADV_FORCE_FAMILY=$family tools/run_with.sh $driver "$build/amd_stats" "$@" 2> "$work/log" && return
+    echo "amd: $family: $(tail -1 "$work/log")" >&2
+    return 1
+}
+
 # The table of all families in the golden file's form.
 measure() {
     local family
     for family in "${families[@]}"; do
-        RADV_FORCE_FAMILY=$family tools/run_with.sh $driver "$build/amd_stats" \
-            > "$work/$family" 2> "$work/log" || { tail -5 "$work/log" >&2; return 1; }
+        stats "$family" > "$work/$family"
+        stats "$family" --strict --unfused > "$work/strict"
+        sed 1d "$work/strict" >> "$work/$family"
         # The part before the name of the driver differs by family.
         sed -nE 's/^device: .*\| (.*)/# \1/p' "$work/log" > "$work/driver"
     done
@@ -67,6 +79,11 @@ check() {
         {
             seen[key] = 1
             if ($(column[FILENAME, "spilled"])) bad($(column[FILENAME, "spilled"]) " registers spilled")
+            if ($2 ~ /_strict$/ && $(column[FILENAME, "fused"]))
+                bad($(column[FILENAME, "fused"]) " fused multiply-adds in strict numbers")
+            # vega10 has a multiply-add that rounds twice; its compiler never takes the fused one.
+            if ($1 != "vega10" && $2 ~ /^gemm_n[nt]_.*[0-9]$/ && !$(column[FILENAME, "fused"]))
+                bad("no fused multiply-add: the search does not find them")
             if ($(column[FILENAME, "scratch"])) bad($(column[FILENAME, "scratch"]) " bytes of scratch memory")
             if (!(key in golden)) {
                 bad("not in the golden file; if the shader is new: tests/amd.sh --update")
@@ -153,6 +170,17 @@ expect 'instructions' "s/$row([0-9]+)/\1\2\t\3\t\4\t\5\t\6\t\7\t10/" golden
 expect 'throughput' "s/$row([0-9]+)\t[0-9]+/\1\2\t\3\t\4\t\5\t\6\t\7\t\8\t10/" golden
 expect 'if the shader is new' "/$row/d" golden
 expect 'there is no such shader' "/$row/d" measured
+strict='^(navi31\tgemm_nt_16x4w8_strict\t.*\t)'
+expect '3 fused multiply-adds in strict numbers' "s/${strict}0$/\13/" measured
+expect 'the search does not find them' "s/^(navi31\tgemm_nt_16x4w8\t.*\t)[1-9][0-9]*$/\10/" measured
+for family in "${families[@]/vega10/}"; do
+    [ -n "$family" ] || continue
+    if said=$(stats "$family" --unfused --shader probe_fma_v1 2>&1 > /dev/null) ||
+        ! grep -q 'probe_fma_v1 .* fused multiply-adds, wanted none: .*v_fma' <<< "$said"; then
+        echo "self-check failed: fma() on $family is not found: $said" >&2
+        exit 1
+    fi
+done
 sed -E "1s/.*/# radv of another day/; s/$row/\19999\t\3\t\4\t\5\t\6\t\7\t/" "$work/now" > "$work/measured"
 check "$work/now" "$work/measured" | grep -q ': 1 differences that are not counted' || {
     echo "self-check failed: another version of the driver was not told apart" >&2
@@ -172,4 +200,5 @@ page_with "$page" "$golden" | cmp -s - "$page" || {
     echo "amd: docs/amd.md does not hold the figures of tests/golden/amd.tsv: tests/amd.sh --update" >&2
     exit 1
 }
-echo "amd: $(grep -c -v '^#\|^family' "$work/now") pipelines for ${families[*]}: no spills, no scratch, none worse"
+echo "amd: $(grep -c -v '^#\|^family' "$work/now") pipelines for ${families[*]}: no spills, no scratch, none worse," \
+    "no fused multiply-add in $(grep -c '_strict' "$work/now") with strict numbers"

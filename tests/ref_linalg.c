@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "vk/device.h"
+#include "vk/hazard.h"
 
 void *ref_new(size_t count, size_t size)
 {
@@ -20,9 +21,18 @@ void *ref_new(size_t count, size_t size)
 
 void ref_open(struct device *dev)
 {
-    if (device_open(dev, &(struct device_options){0})) return;
+    if (device_open(dev, &(struct device_options){0}) && hazard_open(dev)) return;
     fprintf(stderr, "%s\n", status_message());
     exit(status_code());
+}
+
+void ref_close(struct device *dev)
+{
+    uint32_t errors = dev->validation_errors;
+    device_close(dev);
+    if (errors == 0) return;
+    fprintf(stderr, "%u validation errors are above\n", errors);
+    exit(1);
 }
 
 double ref_uniform(uint64_t *seed)

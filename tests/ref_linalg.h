@@ -28,3 +28,4 @@ double ref_reconstruction(const float *a, const float *u, const float *sigma, co
 void *ref_new(size_t count, size_t size);
 // The device by the default rule, or the end of the test program with its reason.
 void ref_open(struct device *dev);
+void ref_close(struct device *dev); // and exits if a barrier was missing (vk/hazard.h)

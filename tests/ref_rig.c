@@ -13,6 +13,7 @@
 
 #include "base/random.h"
 #include "ref_rig.h"
+#include "vk/hazard.h"
 
 // Two quiet NaNs, so that a band that was overwritten by an output's start value shows, too.
 static const uint32_t BAND_WORD = 0x7fc0beef, OUT_WORD = 0x7fc0dead;
@@ -27,7 +28,8 @@ int rig_open_as(void **state, const struct device_options *options)
     struct rig *rig = rig_memory(1, sizeof *rig);
     rig->dev = rig_memory(1, sizeof *rig->dev);
     rig->random = 20240607;
-    if (!device_open(rig->dev, options)) {
+    // Barriers are checked by all tests: that costs next to nothing.
+    if (!device_open(rig->dev, options) || !hazard_open(rig->dev)) {
         fprintf(stderr, "%s\n", status_message());
         free(rig->dev);
         free(rig);
@@ -45,10 +47,13 @@ int rig_close(void **state)
     for (uint32_t i = 0; i < rig->error_count; i++)
         printf("%-32s largest error %8.2e, %5.1f%% of its bound\n", rig->errors[i].what,
                rig->errors[i].error, 100 * rig->errors[i].part);
+    uint32_t hazards = rig->dev->validation_errors;
     device_close(rig->dev);
     free(rig->dev);
     free(rig);
-    return 0;
+    if (hazards == 0) return 0;
+    fprintf(stderr, "%u validation errors are above\n", hazards);
+    exit(1); // cmocka does not count what a group's tear-down returns
 }
 
 void *rig_memory(uint64_t count, size_t size)
@@ -104,6 +109,7 @@ static void verify(const struct rig_buffer *b, uint32_t number)
 void rig_run(struct rig *rig)
 {
     if (!cmd_run_once(&rig->cmd)) fail_msg("%s", status_message());
+    assert_int_equal(rig->dev->validation_errors, 0);
     for (uint32_t i = 0; i < rig->count; i++) {
         struct rig_buffer *b = &rig->buffers[i];
         uint64_t total = b->words + 2 * RIG_BAND;

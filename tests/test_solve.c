@@ -294,6 +294,6 @@ int main(void)
     };
     ref_open(&device);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    device_close(&device);
+    ref_close(&device);
     return failed;
 }

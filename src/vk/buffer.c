@@ -302,6 +302,12 @@ static bool copy_wait(struct device *dev, const struct buffer *from, uint64_t fr
                                .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
                                .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT |
                                                 VK_ACCESS_MEMORY_WRITE_BIT};
+    // The host may read what was copied; it is not one of ALL_COMMANDS.
+    VkMemoryBarrier after = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                             .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
+                             .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT |
+                                              VK_ACCESS_MEMORY_WRITE_BIT |
+                                              VK_ACCESS_HOST_READ_BIT};
     VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
                            .commandBufferCount = 1,
                            .pCommandBuffers = &commands};
@@ -310,7 +316,8 @@ static bool copy_wait(struct device *dev, const struct buffer *from, uint64_t fr
     if (ok) {
         dev->vk.vkCmdPipelineBarrier(commands, all, all, 0, 1, &barrier, 0, NULL, 0, NULL);
         dev->vk.vkCmdCopyBuffer(commands, from->block->handle, to->block->handle, 1, &region);
-        dev->vk.vkCmdPipelineBarrier(commands, all, all, 0, 1, &barrier, 0, NULL, 0, NULL);
+        dev->vk.vkCmdPipelineBarrier(commands, all, all | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &after,
+                                     0, NULL, 0, NULL);
         ok = device_check(dev->vk.vkEndCommandBuffer(commands), "copying a buffer") &&
              device_check(dev->vk.vkQueueSubmit(dev->queue, 1, &submit, VK_NULL_HANDLE),
                           "copying a buffer") &&
@@ -332,10 +339,12 @@ static bool staged(struct device *dev, struct buffer *buffer, uint64_t offset, u
     for (uint64_t at = 0; ok && at < bytes; at += piece) {
         uint64_t now = bytes - at < piece ? bytes - at : piece;
         if (write) {
+            hazard_host(dev, stage, true);
             memcpy(mapped, write + at, now);
             ok = copy_wait(dev, stage, 0, buffer, offset + at, now);
         } else {
             ok = copy_wait(dev, buffer, offset + at, stage, 0, now);
+            hazard_host(dev, stage, false);
             if (ok) memcpy(read + at, mapped, now);
         }
     }
@@ -348,10 +357,12 @@ bool buffer_write(struct device *dev, struct buffer *buffer, uint64_t offset, co
 {
     bool ok = true;
     enum host before = account_host(&dev->account, HOST_MEMORY);
-    if (!buffer->block->mapped)
+    if (!buffer->block->mapped) {
         ok = staged(dev, buffer, offset, NULL, data, bytes);
-    else
+    } else {
+        hazard_host(dev, buffer, true);
         memcpy(buffer->block->mapped + buffer->offset + offset, data, bytes);
+    }
     account_host(&dev->account, before);
     return ok;
 }
@@ -361,10 +372,12 @@ bool buffer_read(struct device *dev, struct buffer *buffer, uint64_t offset, voi
 {
     bool ok = true;
     enum host before = account_host(&dev->account, HOST_MEMORY);
-    if (!buffer->block->mapped)
+    if (!buffer->block->mapped) {
         ok = staged(dev, buffer, offset, data, NULL, bytes);
-    else
+    } else {
+        hazard_host(dev, buffer, false);
         memcpy(data, buffer->block->mapped + buffer->offset + offset, bytes);
+    }
     account_host(&dev->account, before);
     return ok;
 }

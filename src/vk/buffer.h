@@ -1,6 +1,7 @@
 // Buffers: pieces of a few large device allocations, known to shaders by 64-bit address.
 #pragma once
 #include "vk/device.h"
+#include "vk/hazard.h"
 
 // A live buffer. Its address goes into push constants; address + offset is fine inside it.
 struct buffer {
@@ -12,6 +13,7 @@ struct buffer {
     const char *name;
     // Hazard state of the recording in progress: read or written since the last barrier.
     uint32_t read_at, written_at;
+    struct hazard_use use; // with --validate only
 };
 
 // Fails with STATUS_NO_MEMORY, naming `name` and the bytes wanted. The content is undefined.

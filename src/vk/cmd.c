@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "vk/buffer.h"
+#include "vk/hazard.h"
 #include "vk/trace.h"
 
 // A submit should take this long; drivers reset devices that are busy for seconds.
@@ -244,6 +245,7 @@ static void record(struct cmd *cmd, const struct dispatch *d, VkPipeline pipelin
     if (segment->queries)
         dev->vk.vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT,
                                     segment->queries, query);
+    if (dev->hazard) hazard_dispatch(commands, d);
     dev->vk.vkCmdDispatch(commands, d->groups[0], d->groups[1], d->groups[2]);
     if (!segment->queries) return;
     barrier_compute(cmd); // so that the time is this dispatch's own

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "vk/buffer.h"
 #include "vk/cooperative.h"
+#include "vk/hazard.h"
 
 static const char *result_name(VkResult result)
 {
@@ -324,7 +325,7 @@ bool device_open(struct device *dev, const struct device_options *options)
     }
     bool ok = choose(dev, options->name);
     if (options->strict) dev->info.matrix_units = false; // they add as they like
-    ok = ok && handle_open(dev, options->profile);
+    ok = ok && handle_open(dev, options->profile) && (!options->validate || hazard_open(dev));
     if (ok && options->profile) {
         dev->profile = mem_new(1, sizeof *dev->profile, "the profile");
         dev->profile_capacity = 1;

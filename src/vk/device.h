@@ -9,7 +9,7 @@
 
 struct device_options {
     const char *name; // index into the list, or a part of the name; NULL: the best one
-    bool validate;    // Khronos validation layer on, its errors counted
+    bool validate;    // Khronos validation layer and vk/hazard.h, errors counted
     bool profile;     // time every dispatch; nothing overlaps then
     bool inspect;     // pipelines keep what the compiler says of them (tools/amd_stats.c)
     bool strict;      // the same bits on every device (vk/strict.h)
@@ -48,6 +48,7 @@ struct block;    // device memory, carved into buffers
 struct buffer;
 struct pipeline; // shader + specialisation
 struct trace;
+struct hazard;
 
 struct device {
     struct device_info info;
@@ -72,6 +73,7 @@ struct device {
     struct profile_row *profile; // NULL unless asked for
     size_t profile_count, profile_capacity;
     struct trace *trace;    // of vk/trace.h, NULL unless asked for
+    struct hazard *hazard;  // of vk/hazard.h, NULL unless asked for
     struct account account; // where time and work go
     uint32_t epoch; // barriers recorded so far; recordings must not be interleaved
     uint32_t validation_errors;

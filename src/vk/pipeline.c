@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "vk/buffer.h"
 #include "vk/device.h"
+#include "vk/hazard.h"
 #include "vk/strict.h"
 #include "vk/trace.h"
 
@@ -108,5 +109,6 @@ void device_close(struct device *dev)
     free(dev->profile);
     free(dev->tuning);
     trace_close(dev);
+    hazard_close(dev);
     *dev = (struct device){0};
 }
