@@ -12,7 +12,7 @@ long='^test_(model_smollm2|speed|long)'
 
 mkdir -p "$build"
 {
-    cmake -S . -B "$build" -G Ninja -DOEDIT_SANITIZE=ON -DOEDIT_TESTS=ON &&
+    cmake -S . -B "$build" -G Ninja -DOEDIT_SANITIZE=ON -DOEDIT_TESTS=ON -DOEDIT_SPIRV="${build%/asan}/spirv" &&
         cmake --build "$build"
 } > "$build/build.log" 2>&1 || {
     tail -40 "$build/build.log"

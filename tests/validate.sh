@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Every test that uses the device, under the newest Khronos validation layer: its core checks, and
+# The tests that use the device, under the newest Khronos validation layer: its core checks, and
 # its checks of every address a shader touches, and of races in shared memory. Any error it reports
-# fails. First an overrun and a race on purpose, which it must find. What it cannot see: a missing barrier between shaders (it does not
-# follow memory behind addresses; vk/hazard.h is for that, in the same tests), and an overrun inside
-# one device allocation (the tests' guard bands find those).
+# fails. First an overrun and a race on purpose, which it must find. What it cannot see: a missing
+# barrier between shaders (it does not follow memory behind addresses; vk/hazard.h is for that, in the
+# same tests), and an overrun inside one device allocation (the tests' guard bands find those).
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -47,10 +47,10 @@ if [ "${OEDIT_DRIVER:-}" != swiftshader ]; then
     wrong test_overrun 'Out of bounds: trying to write 4 bytes'
     wrong test_broken SharedMemoryDataRace
 fi
-# Not those that do wrong on purpose or need a big model; test_gauss takes minutes under the layer,
-# test_gauss_runs has its operators.
+# Not those that do wrong on purpose or need a big model. test_gemm and test_gauss compile hundreds of
+# pipelines, which takes minutes under the layer: test_model and test_gauss_runs have their operators.
 mapfile -t programs < <(find "$build/tests" -maxdepth 1 -type f -executable -printf '%f\n' |
-    grep -E '^test_(cmd|ops|gemm|svd|project|solve|model|edit|gauss_runs|numbers)' |
+    grep -E '^test_(cmd|ops|svd|project|solve|model|edit|gauss_runs|faults)' |
     grep -v '^test_model_smollm2$' | sort)
 [ ${#programs[@]} -gt 0 ] || { echo "validate: no test programs in $build/tests" >&2; exit 1; }
 for program in "${programs[@]}"; do

@@ -68,13 +68,15 @@ static void report(struct hazard *h, const char *order, const char *what, const 
              strcmp(order, "write after read") == 0 ? "read" : "wrote", missing);
 }
 
-static void check_writes(struct hazard *h, const struct buffer *buffer, enum stage stage,
+static bool check_writes(struct hazard *h, const struct buffer *buffer, enum stage stage,
                          bool writes, const char *what)
 {
     const struct hazard_use *use = &buffer->use;
-    if (use->written && h->visible[use->write_kind][2 * stage + writes] <= use->written)
+    bool missing = use->written && h->visible[use->write_kind][2 * stage + writes] <= use->written;
+    if (missing)
         report(h, writes ? "write after write" : "read after write", what,
                writes ? "writes" : "reads", buffer, use->writer, "without a barrier between them");
+    return !missing;
 }
 
 static void check_reads(struct hazard *h, const struct buffer *buffer, enum stage stage,
@@ -100,9 +102,9 @@ static void run_access(struct hazard *h, const struct event *e)
                      i + 1);
             continue;
         }
-        if (e->access[i].reads) check_writes(h, buffers[i], e->stage, false, e->name);
+        bool right = !e->access[i].reads || check_writes(h, buffers[i], e->stage, false, e->name);
         if (!e->access[i].writes) continue;
-        if (!e->access[i].reads) check_writes(h, buffers[i], e->stage, true, e->name);
+        if (right) check_writes(h, buffers[i], e->stage, true, e->name);
         check_reads(h, buffers[i], e->stage, e->name);
     }
     for (uint32_t i = 0; i < e->count; i++) {
@@ -151,11 +153,15 @@ static VKAPI_ATTR VkResult VKAPI_CALL allocate(VkDevice device,
     struct hazard *h = checked;
     while (h->dev->handle != device) h = h->next;
     VkResult result = h->vk.vkAllocateCommandBuffers(device, info, commands);
-    for (uint32_t i = 0; result == VK_SUCCESS && i < info->commandBufferCount; i++)
-        if (mem_grow(&h->records, &h->record_capacity, h->record_count + 1, sizeof *h->records,
-                     "validation"))
-            h->records[h->record_count++] = (struct record){.owner = h, .commands = commands[i]};
-    return result;
+    if (result != VK_SUCCESS) return result;
+    if (!mem_grow(&h->records, &h->record_capacity, h->record_count + info->commandBufferCount,
+                  sizeof *h->records, "validation")) {
+        h->vk.vkFreeCommandBuffers(device, info->commandPool, info->commandBufferCount, commands);
+        return VK_ERROR_OUT_OF_HOST_MEMORY;
+    }
+    for (uint32_t i = 0; i < info->commandBufferCount; i++)
+        h->records[h->record_count++] = (struct record){.owner = h, .commands = commands[i]};
+    return VK_SUCCESS;
 }
 
 static VKAPI_ATTR void VKAPI_CALL give_back(VkDevice device, VkCommandPool pool, uint32_t count,
@@ -264,8 +270,10 @@ static void fence_set(struct hazard *h, VkFence handle)
     size_t i = 0;
     while (i < h->fence_count && h->fences[i].handle != handle) i++;
     if (i == h->fence_count) {
-        if (!mem_grow(&h->fences, &h->fence_capacity, i + 1, sizeof *h->fences, "validation"))
+        if (!mem_grow(&h->fences, &h->fence_capacity, i + 1, sizeof *h->fences, "validation")) {
+            h->dev->validation_errors++; // what waits for it would not be known
             return;
+        }
         h->fence_count++;
     }
     h->fences[i] = (struct fence){.handle = handle, .submit = h->submits};
