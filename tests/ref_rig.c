@@ -1,3 +1,4 @@
+#define _GNU_SOURCE // setenv
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/random.h"
 #include "ref_rig.h"
+#include "ref_tiny.h"
 #include "vk/hazard.h"
 
 // Two quiet NaNs, so that a band that was overwritten by an output's start value shows, too.
@@ -54,6 +57,25 @@ int rig_close(void **state)
     if (hazards == 0) return 0;
     fprintf(stderr, "%u validation errors are above\n", hazards);
     exit(1); // cmocka does not count what a group's tear-down returns
+}
+
+// C and grad G go to the cache: into the test's own folder, not the user's.
+int rig_open_in_folder(void **state)
+{
+    tiny_folder_new();
+    setenv("XDG_CACHE_HOME", tiny_path("cache"), 1);
+    log_level_set(LOG_QUIET);
+    char *text = tiny_text(1400, 5);
+    FILE *file = fopen(tiny_path("text.txt"), "w");
+    if (!file || fputs(text, file) < 0 || fclose(file) != 0) return -1;
+    free(text);
+    return rig_open(state);
+}
+
+int rig_close_in_folder(void **state)
+{
+    tiny_folder_remove();
+    return rig_close(state);
 }
 
 void *rig_memory(uint64_t count, size_t size)

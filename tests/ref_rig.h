@@ -35,6 +35,10 @@ int rig_open(void **state);
 int rig_open_as(void **state, const struct device_options *options);
 int rig_close(void **state);
 
+// The same with a folder of its own (ref_tiny.h) that holds the cache, and 1400 words in text.txt.
+int rig_open_in_folder(void **state);
+int rig_close_in_folder(void **state);
+
 // Addresses of fresh payloads. `out` starts as NaN.
 fbuf rig_in(struct rig *rig, const void *words, uint64_t count);
 fbuf rig_out(struct rig *rig, uint64_t count);

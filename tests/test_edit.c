@@ -381,21 +381,6 @@ GAUSS(memit_oedit_gauss, "memit", "oedit", REF_OEDIT, COSINE_SQUARE)
 GAUSS(memit_oedit_abs_gauss, "memit", "oedit", REF_OEDIT, COSINE_ABS)
 GAUSS(rome_plus_gauss, "rome", "oedit-plus", REF_OEDIT_PLUS, COSINE_SQUARE)
 
-// C and grad G go to the cache: into the test's own folder, not the user's.
-static int open_all(void **state)
-{
-    tiny_folder_new();
-    setenv("XDG_CACHE_HOME", tiny_path("cache"), 1);
-    log_level_set(LOG_QUIET);
-    return rig_open(state);
-}
-
-static int close_all(void **state)
-{
-    tiny_folder_remove();
-    return rig_close(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,5 +393,5 @@ int main(void)
         cmocka_unit_test(test_rome_gauss),      cmocka_unit_test(test_memit_oedit_gauss),
         cmocka_unit_test(test_memit_oedit_abs_gauss), cmocka_unit_test(test_rome_plus_gauss),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, rig_open_in_folder, rig_close_in_folder);
 }

@@ -262,24 +262,6 @@ static void test_generate(void **state)
     end(&o);
 }
 
-static int open_all(void **state)
-{
-    tiny_folder_new();
-    setenv("XDG_CACHE_HOME", tiny_path("cache"), 1);
-    log_level_set(LOG_QUIET);
-    char *text = tiny_text(2 * TOKENS, 5);
-    FILE *file = fopen(tiny_path("text.txt"), "w");
-    if (!file || fputs(text, file) < 0 || fclose(file) != 0) return -1;
-    free(text);
-    return rig_open(state);
-}
-
-static int close_all(void **state)
-{
-    tiny_folder_remove();
-    return rig_close(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,5 +269,5 @@ int main(void)
         cmocka_unit_test(test_diverged),   cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_generate),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, rig_open_in_folder, rig_close_in_folder);
 }

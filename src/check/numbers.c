@@ -2,25 +2,11 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <string.h>
+
+#include "base/bits.h"
 
 static const uint32_t SIGN_BIT = 0x80000000u, INFINITE = 0x7f800000u, ONE = 0x3f800000u,
                       NOT_A_NUMBER = 0x7fc00000u, LEAST = 0x00800000u;
-
-static uint32_t bits_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 static float scale_by(float x, int32_t n)
 {

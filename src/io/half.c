@@ -1,20 +1,6 @@
 #include "io/half.h"
 
-#include <string.h>
-
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
+#include "base/bits.h"
 
 // value >> shift, rounded to nearest, ties to even; 1 <= shift <= 31.
 static uint32_t shift_even(uint32_t value, uint32_t shift)
