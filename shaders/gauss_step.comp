@@ -19,10 +19,10 @@
 // called as a function from several places they took lavapipe minutes.
 // Mesa 22.3's CPU driver leaves every loop once all of them have gone round 65535 times in all. So
 // short ones are unrolled, and 56000 turns are for the search, of which one evaluation and solution
-// takes some 4.5 rows (a loop counts once more at its end). Edits were seen to need 200 of them; 7
-// prompts get 1200, 43 groups of prompts 264.
+// takes 1.5 rows and 10 (a loop counts once more at its end). 3000 random problems took 110 of them
+// as a rule and 492 at most; 43 groups of prompts get 695, 6 of them 2240.
 const uint MOST = GAUSS_MOST, LD = MOST + 2; // odd, against bank conflicts
-const uint TURNS = 56000, FEW = 8, MANY = 16;
+const uint TURNS = 56000, FEW = 8, MANY = 16, PARTS = 3; // of MOST
 const int PASSES = 20, HALVES = 5, DAMPINGS = 40, CENTRES = 7;
 #define EACH(i, from, count) [[unroll]] for (uint i##_ = 0, i = from; i##_ < count; i##_++, i++)
 shared float m[MOST * LD]; // [rows, rows + 1]
@@ -88,8 +88,8 @@ float eliminate(float curve, float right, float mu)
     for (uint k = 0; k < rows; k++) {
         barrier();
         float factor = mine && me != k ? div(m[me * LD + k], m[k * LD + k]) : 0.0;
-        for (uint j0 = k + 1; j0 <= rows; j0 += MANY)
-            EACH(j, j0, MANY)
+        EACH(part, 0, PARTS) if (k + part * MANY < rows)
+            EACH(j, k + part * MANY + 1, MANY)
                 if (mine && me != k && j <= rows) m[me * LD + j] -= factor * m[k * LD + j];
     }
     return mine ? div(m[me * LD + rows], m[me * LD + me]) : 0.0;
@@ -144,7 +144,7 @@ path search(float first, float along, float square, float radius, float goal)
     float at = mine ? slopes(term).x : 0.0;
     bool start = true; // of a path: `at` is the slope at y = 0
     int pass = 0, halves = 0, centres = 0;
-    uint left = 2 * TURNS / (9 * rows); // evaluations
+    uint left = 2 * TURNS / (3 * rows + 20); // evaluations
     for (bool more = true; more;) {
         point tried = evaluate(at, term, along);
         bool solved = false, end = false;

@@ -323,7 +323,7 @@ TWIN(gauss_step)
     }
     real now = group_sum(present), rest = total - now;
     struct path p;
-    c.left = 2 * TURNS / (9 * c.rows);
+    c.left = 2 * TURNS / (3 * c.rows + 20);
     b.goal = (real)a->goal - rest;
     search(&c, &b, radius, &p);
     bool go = p.mu > 0 && now - p.at.model > R(1e-6) * size_of(total);
