@@ -44,6 +44,17 @@ float grad(uint prompt, uint i)
     return a.grads.v[a.index.v[prompt] * a.n + i];
 }
 
+// Columns i, i + LOCAL ... of a prompt, zero past n. Four at a time, since Mesa 22.3's CPU driver
+// leaves every loop once all have gone round 65535 times: 1000 prompts fit up to n = 7168.
+const uint FOUR = 4 * LOCAL;
+
+vec4 grads4(uint prompt, uint i)
+{
+    uvec4 c = i + uvec4(0, LOCAL, 2 * LOCAL, 3 * LOCAL), at = min(c, uvec4(a.n - 1));
+    vec4 g = vec4(grad(prompt, at.x), grad(prompt, at.y), grad(prompt, at.z), grad(prompt, at.w));
+    return mix(vec4(0), g, lessThan(c, uvec4(a.n)));
+}
+
 void linearise(float kl, float len)
 {
     uint kl_row = a.groups;
@@ -61,13 +72,16 @@ void linearise(float kl, float len)
     }
     float along1 = a.state.v[STATE_F1 + 1], along2 = a.state.v[STATE_F2 + 1];
     barrier();
+    for (uint i = me; i < a.n; i += FOUR)
+        for (uint g = 0; g < a.groups; g++) {
+            vec4 sum = vec4(0);
+            for (uint j = g; j < targets; j += a.groups) sum += grads4(j, i);
+            sum *= scale[g];
+            [[unroll]] for (uint c = 0; c < 4; c++)
+                if (i + c * LOCAL < a.n) a.rows.v[g * a.n + i + c * LOCAL] = sum[c];
+        }
     for (uint i = me; i < a.n; i += LOCAL) {
         float x = a.delta.v[i];
-        for (uint g = 0; g < a.groups; g++) {
-            float sum = 0;
-            for (uint j = g; j < targets; j += a.groups) sum += grad(j, i);
-            a.rows.v[g * a.n + i] = sum * scale[g];
-        }
         uint at = kl_row * a.n + i;
         a.rows.v[at] = grad(targets, i) * scale[kl_row];
         a.rows.v[at + a.n] = x * scale[kl_row + 1];
@@ -80,11 +94,15 @@ void linearise(float kl, float len)
 // A gradient that overflowed makes a point as useless as a loss that did.
 bool finite(float total)
 {
-    float square = 0;
-    for (uint i = me; i < a.n; i += LOCAL) {
-        for (uint j = 0; j < a.prompts; j++) square += grad(j, i) * grad(j, i);
+    vec4 squares = vec4(0);
+    for (uint i = me; i < a.n; i += FOUR)
+        for (uint j = 0; j < a.prompts; j++) {
+            vec4 g = grads4(j, i);
+            squares += g * g;
+        }
+    float square = squares.x + squares.y + squares.z + squares.w;
+    for (uint i = me; i < a.n; i += LOCAL)
         square += a.pulls.v[i] * a.pulls.v[i] + a.pulls.v[a.n + i] * a.pulls.v[a.n + i];
-    }
     return reduce_sum(square) < 3.4e38 && abs(total) < 3.4e38;
 }
 

@@ -17,8 +17,14 @@
 // there are rows, found by Newton's method from the Gram matrix of A and x. mu + nu is called mu.
 // One loop evaluates m once a turn, whatever for: a driver compiles each barrier() it meets, and
 // called as a function from several places they took lavapipe minutes.
+// Mesa 22.3's CPU driver leaves every loop once all of them have gone round 65535 times in all. So
+// short ones are unrolled, and 56000 turns are for the search, of which one evaluation and solution
+// takes 1.5 rows and 10 (a loop counts once more at its end). 3000 random problems took 110 of them
+// as a rule and 492 at most; 43 groups of prompts get 695, 6 of them 2240.
 const uint MOST = GAUSS_MOST, LD = MOST + 2; // odd, against bank conflicts
+const uint TURNS = 56000, FEW = 8, MANY = 16, PARTS = 3; // of MOST
 const int PASSES = 20, HALVES = 5, DAMPINGS = 40, CENTRES = 7;
+#define EACH(i, from, count) [[unroll]] for (uint i##_ = 0, i = from; i##_ < count; i##_++, i++)
 shared float m[MOST * LD]; // [rows, rows + 1]
 shared float dual[MOST];
 shared vec4 parts[MOST];
@@ -57,11 +63,13 @@ point evaluate(float y, float term, float along)
     point p = point(y, 0, 0, 0, 0, 0);
     if (mine) dual[me] = y;
     barrier();
-    for (uint k = 0; mine && k < rows; k++) p.move += gram(me, k) * dual[k];
+    for (uint k0 = 0; k0 < rows; k0 += FEW)
+        EACH(k, k0, FEW) if (mine && k < rows) p.move += gram(me, k) * dual[k];
     if (mine) parts[me] = vec4(share(term + p.move), y * p.move, y * along, share(term));
     barrier();
     vec4 sum = vec4(0);
-    for (uint k = 0; k < rows; k++) sum += parts[k];
+    for (uint k0 = 0; k0 < rows; k0 += FEW)
+        EACH(k, k0, FEW) if (k < rows) sum += parts[k];
     p.model = sum.x;
     p.own = sum.y;
     p.cross_ = sum.z;
@@ -73,14 +81,16 @@ point evaluate(float y, float term, float along)
 // so no pivot is searched (Gauss and Jordan; a thread a row).
 float eliminate(float curve, float right, float mu)
 {
-    for (uint k = 0; mine && k < rows; k++)
-        m[me * LD + k] = curve * gram(me, k) + (k == me ? mu : 0.0);
+    for (uint k0 = 0; k0 < rows; k0 += FEW)
+        EACH(k, k0, FEW)
+            if (mine && k < rows) m[me * LD + k] = curve * gram(me, k) + (k == me ? mu : 0.0);
     if (mine) m[me * LD + rows] = right;
     for (uint k = 0; k < rows; k++) {
         barrier();
         float factor = mine && me != k ? div(m[me * LD + k], m[k * LD + k]) : 0.0;
-        for (uint j = k + 1; mine && me != k && j <= rows; j++)
-            m[me * LD + j] -= factor * m[k * LD + j];
+        EACH(part, 0, PARTS) if (k + part * MANY < rows)
+            EACH(j, k + part * MANY + 1, MANY)
+                if (mine && me != k && j <= rows) m[me * LD + j] -= factor * m[k * LD + j];
     }
     return mine ? div(m[me * LD + rows], m[me * LD + me]) : 0.0;
 }
@@ -134,9 +144,11 @@ path search(float first, float along, float square, float radius, float goal)
     float at = mine ? slopes(term).x : 0.0;
     bool start = true; // of a path: `at` is the slope at y = 0
     int pass = 0, halves = 0, centres = 0;
+    uint left = 2 * TURNS / (3 * rows + 20); // evaluations
     for (bool more = true; more;) {
         point tried = evaluate(at, term, along);
         bool solved = false, end = false;
+        left--;
         if (start) { // |A^T y| <= |A^T slope| / mu: with this mu no bound is passed
             float room = max(a.clamp - (1 - p.theta) * far, 1e-3 * a.clamp);
             mu = div(sqrt(max(tried.own, 0)), min(radius - p.theta * far, room));
@@ -151,7 +163,7 @@ path search(float first, float along, float square, float radius, float goal)
             now = tried;
             solved = gain <= 1e-3 * value || ++pass == PASSES;
             value -= gain;
-        } else if (halves++ < HALVES) {
+        } else if (left > 0 && halves++ < HALVES) {
             part *= 0.5;
             at = now.y + part * towards;
             continue;
@@ -165,12 +177,12 @@ path search(float first, float along, float square, float radius, float goal)
             pass = 0;
             end = mu == 0;
         }
-        if (end) {
+        if (end || left == 0) {
             if (p.mu > 0 && p.fits && (best.mu == 0 || p.at.model < best.at.model)) best = p;
             more = p.clamped || (p.mu > 0 && !p.fits) || centres > 0;
             if (centres > 0 && !p.clamped) inside = p.theta;
             if (centres > 0 && p.clamped) outside = p.theta;
-            more = more && centres++ < CENTRES;
+            more = more && left > 0 && centres++ < CENTRES;
             p.theta = 0.5 * (inside + outside);
             term = first - p.theta * along;
             at = mine ? slopes(term).x : 0.0;

@@ -85,8 +85,8 @@ void rotate()
         vec3 turn = spin[i];
         float p = t[r.x * WIDE + j], q = t[r.y * WIDE + j];
         float x = p + (home[r.x] == j ? 1.0 : 0.0), y = q + (home[r.y] == j ? 1.0 : 0.0);
-        p -= turn.x * x + turn.y * y;
-        q += turn.y * x - turn.x * y;
+        p = calm(p - (turn.x * x + turn.y * y)); // small angles multiply, meeting by meeting
+        q = calm(q + (turn.y * x - turn.x * y));
         t[r.x * WIDE + j] = turn.z != 0 ? q : p;
         t[r.y * WIDE + j] = turn.z != 0 ? p : q;
     }
@@ -110,7 +110,7 @@ void write_row(uint base)
     float f = div(-d, 1 + d + sqrt(1 + d));
     for (uint j = 0; j < PAIR; j++) {
         float x = t[me * WIDE + j];
-        a.turn.v[base + me * PAIR + j] = x + f * (x + (home[me] == j ? 1.0 : 0.0));
+        a.turn.v[base + me * PAIR + j] = calm(x + f * (x + (home[me] == j ? 1.0 : 0.0)));
     }
     a.home.v[gl_WorkGroupID.x * PAIR + me] = home[me];
 }

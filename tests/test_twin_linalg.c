@@ -246,7 +246,8 @@ static void test_jacobi_gram(void **state)
     }
 }
 
-// Gram matrices of independent rows, of nearly parallel ones, of ones with a zero, of orthogonal.
+// Gram matrices of independent rows, of nearly parallel ones, of ones with a zero, and of such as
+// small angles turn, which multiply to what would be denormal.
 static void test_jacobi_turn(void **state)
 {
     struct rig *rig = *state;
@@ -262,7 +263,7 @@ static void test_jacobi_turn(void **state)
                 double sum = 0;
                 for (uint32_t k = 0; k < 50; k++)
                     sum += (double)x[i * 50 + k] * (double)x[j * 50 + k];
-                gram[(p * PAIR + i) * PAIR + j] = p == 3 && i != j ? 0 : (float)sum;
+                gram[(p * PAIR + i) * PAIR + j] = (float)(p == 3 && i != j ? 2e-5 * sum : sum);
             }
         free(x);
     }
@@ -352,20 +353,21 @@ static float *model_rows(struct rig *rig, uint32_t groups, uint32_t n, bool outw
     return lines;
 }
 
-// Steps that end at the radius, at the goal, at the clamp; no radius; after the end.
+// Steps that end at the radius, at the goal, at the clamp; no radius; after the end; and searches
+// that are long: far apart terms, and a clamp that binds.
 static void test_gauss_step(void **state)
 {
     struct rig *rig = *state;
-    const uint32_t shapes[][2] = {{1, 2}, {16, 7}, {576, 22}, {100, 150}, {24, 45}};
-    for (uint32_t i = 0; i < 5 * COUNT(shapes); i++) {
-        uint32_t n = shapes[i / 5][0], prompts = shapes[i / 5][1], kind = i % 5;
+    const uint32_t shapes[][2] = {{1, 2}, {16, 7}, {576, 22}, {100, 150}, {24, 45}, {60, 45}};
+    for (uint32_t i = 0; i < 8 * COUNT(shapes); i++) {
+        uint32_t n = shapes[i / 8][0], prompts = shapes[i / 8][1], kind = i % 8;
         uint32_t groups = prompts - 1 < GAUSS_GROUPS ? prompts - 1 : GAUSS_GROUPS;
         uint32_t rows = groups + GAUSS_TERMS, side = rows + 1;
         float gram[(GAUSS_MOST + 1) * (GAUSS_MOST + 1)], terms[GAUSS_MOST];
-        float *lines = model_rows(rig, groups, n, kind == 2, gram);
+        float *lines = model_rows(rig, groups, n, kind == 2 || kind == 7, gram);
         float *random = rig_random(rig, rows, 2), length = sqrtf(gram[side * side - 1]);
         for (uint32_t r = 0; r < rows; r++)
-            terms[r] = r < groups ? random[r] + 4 : 0.1f * fabsf(random[r]);
+            terms[r] = r < groups ? (kind > 4 ? 10 : 1) * random[r] + 4 : 0.1f * fabsf(random[r]);
         float values[STATE_SIZE] = {[STATE_BEST] = 4, [STATE_STOPPED] = kind == 4,
                                     [STATE_RADIUS] = kind == 3 ? 0 : kind == 1 ? 1e3f : 0.5f * length};
         TWIN_CASE(rig, gauss_step,
@@ -373,7 +375,8 @@ static void test_gauss_step(void **state)
                    .rows = rig_in(rig, lines, side * n), .delta = wild_change(rig, n, 1),
                    .state = rig_change(rig, values, STATE_SIZE), .n = n, .groups = groups,
                    .prompts = prompts, .goal = kind == 1 ? 1.5f : -3,
-                   .clamp = kind == 2 ? length : 1e6f});
+                   .clamp = kind == 2 || kind == 5 ? length
+                                                       : kind > 5 ? 0.9f * length : 1e6f});
         free(lines);
         free(random);
     }

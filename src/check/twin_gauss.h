@@ -72,12 +72,14 @@ static void linearise(const struct gauss_look_args *a, real kl, real len)
 static bool is_finite(const struct gauss_look_args *a, real total)
 {
     const real *pulls = reals(a->pulls);
-    real part[LOCAL] = {0};
-    for (uint32_t i = 0; i < a->n; i++) {
-        real *square = &part[i % LOCAL];
-        for (uint32_t j = 0; j < a->prompts; j++) *square += grad_at(a, j, i) * grad_at(a, j, i);
-        *square += pulls[i] * pulls[i] + pulls[a->n + i] * pulls[a->n + i];
-    }
+    real squares[4][LOCAL] = {{0}}, part[LOCAL]; // a thread looks at four columns at a time
+    for (uint32_t i = 0; i < a->n; i++)
+        for (uint32_t j = 0; j < a->prompts; j++)
+            squares[i / LOCAL % 4][i % LOCAL] += grad_at(a, j, i) * grad_at(a, j, i);
+    for (int t = 0; t < LOCAL; t++)
+        part[t] = squares[0][t] + squares[1][t] + squares[2][t] + squares[3][t];
+    for (uint32_t i = 0; i < a->n; i++)
+        part[i % LOCAL] += pulls[i] * pulls[i] + pulls[a->n + i] * pulls[a->n + i];
     return group_sum(part) < R(3.4e38) && size_of(total) < R(3.4e38);
 }
 
@@ -128,7 +130,7 @@ TWIN(gauss_look)
 }
 
 // ---- gauss_step ----
-enum { PASSES = 20, HALVES = 5, DAMPINGS = 40, CENTRES = 7 };
+enum { PASSES = 20, HALVES = 5, DAMPINGS = 40, CENTRES = 7, TURNS = 56000 };
 
 struct point { // y, K y = A (s + theta x); then sums over the rows: m, y K y, y A x, m at y = 0
     real y[GAUSS_MOST], move[GAUSS_MOST], model, own, cross, still;
@@ -136,7 +138,7 @@ struct point { // y, K y = A (s + theta x); then sums over the rows: m, y K y, y
 
 struct convex { // the model m of gauss_step.comp: w_g, and A x and t - theta A x of each row
     const struct gauss_step_args *a;
-    uint32_t rows;
+    uint32_t rows, left; // evaluations left
     real weight[GAUSS_MOST], along[GAUSS_MOST], first[GAUSS_MOST], term[GAUSS_MOST];
 };
 
@@ -162,8 +164,9 @@ static real slope_of(const struct convex *c, uint32_t i, real t, real *curve)
     return c->weight[i] * p;
 }
 
-static void evaluate_at(const struct convex *c, const real *y, struct point *p)
+static void evaluate_at(struct convex *c, const real *y, struct point *p)
 {
+    c->left--;
     *p = (struct point){.model = 0};
     for (uint32_t i = 0; i < c->rows; i++) {
         p->y[i] = y[i];
@@ -228,7 +231,7 @@ static real follow(struct path *p, const struct point *now, real mu, const struc
 }
 
 // One path from p's theta, to its end.
-static void path_walk(const struct convex *c, struct path *p, const struct bounds *b, real radius)
+static void path_walk(struct convex *c, struct path *p, const struct bounds *b, real radius)
 {
     const real far = root(b->square), clamp = (real)c->a->clamp;
     real at[GAUSS_MOST], towards[GAUSS_MOST], curve;
@@ -240,13 +243,13 @@ static void path_walk(const struct convex *c, struct path *p, const struct bound
     real value = tried.still;
     *p = (struct path){.theta = p->theta};
     if (!(mu > 0 && mu < R(3.4e38))) return;
-    int halves = 0;
-    for (int pass = 0;;) {
+    for (int pass = 0; c->left > 0;) {
         newton(c, &now, mu, at);
         for (uint32_t i = 0; i < c->rows; i++) towards[i] = at[i] - now.y[i];
         real part = 1;
         bool solved = true;
-        for (halves = 0; halves <= HALVES; halves++, part *= R(0.5)) {
+        for (int halves = 0; halves <= HALVES; halves++, part *= R(0.5)) {
+            if (halves && !c->left) break;
             for (uint32_t i = 0; i < c->rows && halves; i++) at[i] = now.y[i] + part * towards[i];
             evaluate_at(c, at, &tried);
             if (!(tried.model + R(0.5) * mu * tried.own <= value)) continue;
@@ -277,7 +280,7 @@ static void search(struct convex *c, const struct bounds *b, real radius, struct
         if (p.mu > 0 && p.fits && (best->mu == 0 || p.at.model < best->at.model)) *best = p;
         bool more = p.clamped || (p.mu > 0 && !p.fits) || centres > 0;
         if (centres > 0) *(p.clamped ? &outside : &inside) = p.theta;
-        if (!more || centres >= CENTRES) return;
+        if (!more || !c->left || centres >= CENTRES) return;
         p.theta = R(0.5) * (inside + outside);
     }
 }
@@ -320,6 +323,7 @@ TWIN(gauss_step)
     }
     real now = group_sum(present), rest = total - now;
     struct path p;
+    c.left = 2 * TURNS / (3 * c.rows + 20);
     b.goal = (real)a->goal - rest;
     search(&c, &b, radius, &p);
     bool go = p.mu > 0 && now - p.at.model > R(1e-6) * size_of(total);

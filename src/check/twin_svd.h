@@ -103,8 +103,8 @@ static void rotate_rows(struct turning *s, const struct rotation *r)
     for (uint32_t j = 0; j < PAIR; j++) {
         real p = s->t[r->p][j], q = s->t[r->q][j];
         real x = p + (s->home[r->p] == j ? 1 : 0), y = q + (s->home[r->q] == j ? 1 : 0);
-        p -= r->versine * x + r->sine * y;
-        q += r->sine * x - r->versine * y;
+        p = calm(p - (r->versine * x + r->sine * y));
+        q = calm(q + (r->sine * x - r->versine * y));
         s->t[r->p][j] = r->swap ? q : p;
         s->t[r->q][j] = r->swap ? p : q;
     }
@@ -122,7 +122,7 @@ static void write_row(const struct turning *s, uint32_t i, real *to)
     real f = quotient(-d, 1 + d + root(1 + d));
     for (uint32_t j = 0; j < PAIR; j++) {
         real x = s->t[i][j];
-        to[j] = x + f * (x + (s->home[i] == j ? 1 : 0));
+        to[j] = calm(x + f * (x + (s->home[i] == j ? 1 : 0)));
     }
 }
 

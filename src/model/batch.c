@@ -16,6 +16,7 @@ static bool fill_rows(struct batch *batch, const struct model *model,
             return fail(STATUS_BAD_DATA, "a text of %u tokens, wanted at most %u (the context)",
                         q->end, model->positions);
         uint32_t last = row + q->end - q->begin;
+        if (q->end > batch->longest) batch->longest = q->end;
         for (uint32_t p = q->begin; p < q->end; p++, row++) {
             if (q->tokens[p] >= model->config.vocab)
                 return fail(STATUS_BAD_DATA, "token %u at position %u, wanted less than %u",
@@ -46,7 +47,6 @@ static bool texts_make(struct batch *batch, const struct sequence *sequences, si
         batch->texts[s] =
             (struct text){.row = row, .slot = sequences[s].slot, .rows = sequences[s].end};
         row += sequences[s].end;
-        if (sequences[s].end > batch->longest) batch->longest = sequences[s].end;
     }
     batch->text_count = (uint32_t)count;
     return batch->texts != NULL;

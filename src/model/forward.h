@@ -17,7 +17,8 @@ struct batch {
     // Whole texts of some length: attention runs as matrix products, text by text.
     bool whole;
     struct text { uint32_t row, slot, rows; } *texts; // [text_count]
-    uint32_t text_count, longest;
+    uint32_t text_count;
+    uint32_t longest; // positions of the longest sequence
 };
 
 bool batch_new(struct batch *batch, const struct model *model, const struct sequence *sequences,
