@@ -73,7 +73,7 @@ static bool numbers_read(struct device *dev, VkPipeline pipeline, uint64_t numbe
         list[i] = (VkPipelineExecutableStatisticKHR){
             .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
     uint32_t count = STATISTICS_MAX;
-    if (!device_check(dev->vk.vkGetPipelineExecutableStatisticsKHR(dev->handle, &which, &count,
+    if (!device_check(dev, dev->vk.vkGetPipelineExecutableStatisticsKHR(dev->handle, &which, &count,
                                                                    list), "reading statistics"))
         return false;
     for (int c = 0; c < NUMBERS; c++) {
@@ -121,12 +121,12 @@ static bool disassembly_write(struct device *dev, VkPipeline pipeline, const cha
     // The first call tells the sizes, the second the texts.
     PFN_vkGetPipelineExecutableInternalRepresentationsKHR get =
         dev->vk.vkGetPipelineExecutableInternalRepresentationsKHR;
-    bool ok = device_check(get(dev->handle, &which, &count, list), "reading the disassembly");
+    bool ok = device_check(dev, get(dev->handle, &which, &count, list), "reading the disassembly");
     for (uint32_t i = 0; ok && i < count; i++) {
         list[i].pData = calloc(list[i].dataSize + 1, 1);
         ok = list[i].pData || fail(STATUS_NO_MEMORY, "%s: no memory for its disassembly", shader);
     }
-    if (ok) ok = device_check(get(dev->handle, &which, &count, list), "reading the disassembly");
+    if (ok) ok = device_check(dev, get(dev->handle, &which, &count, list), "reading the disassembly");
     for (uint32_t i = 0; i < count; i++) {
         if (ok && list[i].isText)
             ok = text_write(folder, shader, size, list[i].name, list[i].pData);
