@@ -278,10 +278,12 @@ static VkResult result_of(enum inject_function f, uint64_t turn)
 }
 
 // Each function's first, second, middle and last call, each with another of its answers; a
-// function that is called less often than it has answers still gives them all.
+// function that is called less often than it has answers still gives them all. OEDIT_SHORT: its
+// first and its middle call.
 static void faults(const struct way *way, enum inject_function f, uint64_t calls)
 {
-    const uint64_t at[] = {1, 2, calls / 2, calls};
+    const bool brief = getenv("OEDIT_SHORT") != NULL;
+    const uint64_t at[] = {1, brief ? 0 : 2, brief && way->card ? 0 : calls / 2, brief ? 0 : calls};
     uint64_t turn = 0;
     if (asked_for("all")) {
         for (uint64_t call = 1; call <= calls; call++) fault(way, f, call, result_of(f, call));
@@ -292,7 +294,7 @@ static void faults(const struct way *way, enum inject_function f, uint64_t calls
         for (size_t k = 0; k < i; k++) again |= at[k] == at[i];
         if (!again) fault(way, f, at[i], result_of(f, turn++));
     }
-    for (; calls && turn < answers(f); turn++) fault(way, f, 1, result_of(f, turn));
+    for (; calls && !brief && turn < answers(f); turn++) fault(way, f, 1, result_of(f, turn));
 }
 
 static void test_calls(void **state)
@@ -394,8 +396,9 @@ static void test_list(void **state)
         bool listed = false;
         for (int f = 0; f < INJECT_COUNT; f++) listed |= strcmp(inject_table[f].name, name) == 0;
         if (has_word(code, name) != listed)
-            fail_msg("%s is %s", name, listed ? "in the list, but src/vk does not call it"
-                                              : "called in src/vk, but never fails: see ref_inject.h");
+            fail_msg("%s is %s", name,
+                     listed ? "in the list, but src/vk does not call it"
+                            : "called in src/vk, but never fails: see ref_inject.h");
         used += listed;
     }
     assert_int_equal(used, INJECT_COUNT);
@@ -425,9 +428,10 @@ static int open_all(void **state)
     free(words);
     file = fopen(facts, "w");
     if (!file ||
-        fputs("{\"prompt\": \"the cat plays in\", \"subject\": \"the cat\", \"target_new\": \"red\"}\n"
-              "{\"prompt\": \"the rome french in\", \"subject\": \"the rome\", \"target_new\": \"on\"}\n",
-              file) < 0)
+        fputs("{\"prompt\": \"the cat plays in\", \"subject\": \"the cat\", "
+              "\"target_new\": \"red\"}\n"
+              "{\"prompt\": \"the rome french in\", \"subject\": \"the rome\", "
+              "\"target_new\": \"on\"}\n", file) < 0)
         return -1;
     return fclose(file);
 }

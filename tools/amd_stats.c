@@ -126,7 +126,7 @@ static bool disassembly_write(struct device *dev, VkPipeline pipeline, const cha
         list[i].pData = calloc(list[i].dataSize + 1, 1);
         ok = list[i].pData || fail(STATUS_NO_MEMORY, "%s: no memory for its disassembly", shader);
     }
-    if (ok) ok = device_check(dev, get(dev->handle, &which, &count, list), "reading the disassembly");
+    ok = ok && device_check(dev, get(dev->handle, &which, &count, list), "reading the disassembly");
     for (uint32_t i = 0; i < count; i++) {
         if (ok && list[i].isText)
             ok = text_write(folder, shader, size, list[i].name, list[i].pData);

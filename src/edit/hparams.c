@@ -119,7 +119,8 @@ static bool match(const struct asset *asset, const struct config *config, int *n
     } shape[] = {{"layers", config->layers}, {"dim", config->dim}, {"ffn", config->ffn},
                  {"vocab", config->vocab}};
     cJSON *root = cJSON_Parse((const char *)asset->text);
-    if (!root) return fail(STATUS_NO_MEMORY, "out of host memory for %s", asset->name); // it is good
+    if (!root) // the asset itself is good
+        return fail(STATUS_NO_MEMORY, "out of host memory for %s", asset->name);
     const cJSON *wanted = cJSON_GetObjectItem(root, "match"), *item;
     *named = 0;
     cJSON_ArrayForEach(item, wanted)

@@ -311,7 +311,8 @@ static bool copy_wait(struct device *dev, const struct buffer *from, uint64_t fr
                            .commandBufferCount = 1,
                            .pCommandBuffers = &commands};
     const VkPipelineStageFlags all = VK_PIPELINE_STAGE_ALL_COMMANDS_BIT;
-    bool ok = device_check(dev, dev->vk.vkBeginCommandBuffer(commands, &begin), "copying a buffer") &&
+    bool ok = device_check(dev, dev->vk.vkBeginCommandBuffer(commands, &begin),
+                           "copying a buffer") &&
               device_check(dev, dev->vk.vkCreateFence(dev->handle, &fence_info, NULL, &fence),
                            "making a fence");
     if (ok) {

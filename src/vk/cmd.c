@@ -93,7 +93,8 @@ static bool segment_make(struct cmd *cmd, struct segment *segment)
     if (!dev->profile) return true;
     segment->timed = mem_new(QUERIES, sizeof *segment->timed, "the profile");
     return segment->timed &&
-           device_check(dev, dev->vk.vkCreateQueryPool(dev->handle, &queries, NULL, &segment->queries),
+           device_check(dev,
+                        dev->vk.vkCreateQueryPool(dev->handle, &queries, NULL, &segment->queries),
                         "making a query pool");
 }
 
