@@ -26,17 +26,18 @@ mkdir -p "$work"
 
 # The library without the device, once.
 objects=()
-for source in "$root"/src/base/*.c "$root"/src/io/*.c "$root/tests/fuzz/fuzz.c"; do
+for source in "$root"/src/base/*.c "$root"/src/io/*.c "$root"/src/cli/{journal_list,edit_report}.c \
+    "$root"/tests/{ref_made,fuzz/fuzz}.c; do
     object=$work/$(basename "$source" .c).o
     objects+=("$object")
     if [ "$source" -nt "$object" ] || [ -n "$(find "$root/src/base" "$root/src/io" -name '*.h' -newer "$object" -print -quit)" ]; then
         "$cc" "${flags[@]}" -fsanitize=fuzzer-no-link -c "$source" -o "$object" "${packages[@]}"
     fi
 done
-"$cc" "${flags[@]}" "$root/tests/fuzz/seeds.c" "$root/tests/ref_made.c" "${objects[@]}" \
+"$cc" "${flags[@]}" "$root/tests/fuzz/seeds.c" "${objects[@]}" \
     -o "$work/seeds_make" "${packages[@]}" -lcmocka -lm -lpthread
 for target in "${targets[@]}"; do mkdir -p "$work/seeds/$target" "$work/corpus/$target" "$work/crash"; done
-mkdir -p "$work/seeds/gguf" "$work/seeds/requests" "$work/seeds/journal"
+mkdir -p "$work"/seeds/{gguf,requests,journal}
 "$work/seeds_make" "$work/seeds"
 
 limit=(-max_total_time="${FUZZ_SECONDS:-5}")
@@ -53,7 +54,8 @@ for target in "${targets[@]}"; do
         echo "fuzz: $target fails on an input of tests/fuzz/found" >&2
         exit 1
     }
-    "$work/fuzz_$target" "${limit[@]}" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+    # Warnings of the library are no news here; reports of sanitizers come through all the same.
+    "$work/fuzz_$target" "${limit[@]}" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -close_fd_mask=2 -print_final_stats=1 \
         -artifact_prefix="$work/crash/$target-" "$work/corpus/$target" "$work/seeds/$target" \
         > "$work/$target.log" 2>&1 || {
         tail -60 "$work/$target.log"

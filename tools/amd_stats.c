@@ -77,7 +77,7 @@ static bool numbers_read(struct device *dev, VkPipeline pipeline, uint64_t numbe
         list[i] = (VkPipelineExecutableStatisticKHR){
             .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
     uint32_t count = STATISTICS_MAX;
-    if (!device_check(dev->vk.vkGetPipelineExecutableStatisticsKHR(dev->handle, &which, &count,
+    if (!device_check(dev, dev->vk.vkGetPipelineExecutableStatisticsKHR(dev->handle, &which, &count,
                                                                    list), "reading statistics"))
         return false;
     for (int c = 0; c < NUMBERS; c++) {
@@ -120,14 +120,14 @@ static bool texts_read(struct device *dev, VkPipeline pipeline, const char *shad
     // The first call tells the sizes, the second the texts.
     PFN_vkGetPipelineExecutableInternalRepresentationsKHR get =
         dev->vk.vkGetPipelineExecutableInternalRepresentationsKHR;
-    bool ok = device_check(get(dev->handle, &which, &texts->count, texts->list),
+    bool ok = device_check(dev, get(dev->handle, &which, &texts->count, texts->list),
                            "reading the disassembly");
     for (uint32_t i = 0; ok && i < texts->count; i++) {
         texts->list[i].pData = calloc(texts->list[i].dataSize + 1, 1);
         ok = texts->list[i].pData ||
              fail(STATUS_NO_MEMORY, "%s: no memory for its disassembly", shader);
     }
-    return ok && device_check(get(dev->handle, &which, &texts->count, texts->list),
+    return ok && device_check(dev, get(dev->handle, &which, &texts->count, texts->list),
                               "reading the disassembly");
 }
 

@@ -1,8 +1,8 @@
 #include "cli/bench_report.h"
 
-#include <cjson/cJSON.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/status.h"
 
 enum { CELL = 256, COLUMNS_MAX = 18 };
@@ -316,8 +316,8 @@ bool report_json(const struct bench *b, FILE *to)
     cJSON_AddNumberToObject(root, "peak_gbytes", 1e-9 * b->peak_bytes);
     cJSON *rows = cJSON_AddArrayToObject(root, "rows");
     for (size_t i = 0; i < b->count; i++) cJSON_AddItemToArray(rows, row_json(b, &b->rows[i]));
-    char *text = cJSON_Print(root);
-    bool ok = text != NULL || fail(STATUS_NO_MEMORY, "out of host memory for the report");
+    char *text = json_text(root, true, "the report");
+    bool ok = text != NULL;
     if (ok) fprintf(to, "%s\n", text);
     cJSON_free(text);
     cJSON_Delete(root);

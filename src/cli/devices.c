@@ -1,14 +1,14 @@
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "cli/commands.h"
 #include "vk/device.h"
 
 enum { DEVICES_MAX = 32 };
 
-static void print_json(const struct device_info *infos, uint32_t count)
+static bool print_json(const struct device_info *infos, uint32_t count)
 {
     cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "devices");
     for (uint32_t i = 0; i < count; i++) {
@@ -26,10 +26,9 @@ static void print_json(const struct device_info *infos, uint32_t count)
         cJSON_AddBoolToObject(d, "matrix_units", infos[i].matrix_units);
         cJSON_AddItemToArray(list, d);
     }
-    char *text = cJSON_Print(root);
-    if (text) puts(text);
-    cJSON_free(text);
+    bool ok = json_put(root, true);
     cJSON_Delete(root);
+    return ok;
 }
 
 bool command_devices(const struct args *args)
@@ -37,7 +36,7 @@ bool command_devices(const struct args *args)
     struct device_info infos[DEVICES_MAX];
     uint32_t count = 0;
     if (!device_list(infos, DEVICES_MAX, &count)) return false;
-    if (args->json) print_json(infos, count);
+    if (args->json && !print_json(infos, count)) return false;
     for (uint32_t i = 0; i < count && !args->json; i++) {
         const struct device_info *d = &infos[i];
         printf("%u: %s | %s | %s | Vulkan %s | %llu MiB, %llu MiB at once | subgroup %u | "

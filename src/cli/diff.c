@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cjson/cJSON.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -234,9 +234,7 @@ bool command_diff(const struct args *args)
     struct table table = {.json = args->json ? cJSON_CreateArray() : NULL};
     bool ok = first ? journals_diff(&o, args, &table) : models_diff(&o, args, &table);
     if (ok && args->json) {
-        char *text = cJSON_Print(table.json);
-        if (text) puts(text);
-        cJSON_free(text);
+        ok = json_put(table.json, true);
     } else if (ok && table.count == 0) {
         printf("no difference in any tensor\n");
     }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/interrupt.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -42,8 +43,8 @@ static bool read_requests(struct dataset *data, const struct args *args)
 // One JSON line of an edit to --log; json stays the caller's.
 static bool log_edit(struct report *r, const cJSON *json)
 {
-    char *line = cJSON_PrintUnformatted(json);
-    bool ok = line != NULL || fail(STATUS_NO_MEMORY, "out of host memory for the log");
+    char *line = json_text(json, false, "the log");
+    bool ok = line != NULL;
     if (ok && r->log && (fprintf(r->log, "%s\n", line) < 0 || fflush(r->log) != 0))
         ok = fail(STATUS_FAILED, "cannot write --log %s", r->args->log);
     cJSON_free(line);
@@ -85,11 +86,9 @@ static bool print_json(const struct opened *o, const struct journal *journal,
     if (args->answers) cJSON_AddItemToObject(root, "answers", answers_json(answers, data));
     cJSON_AddStringToObject(root, "out", args->out);
     cJSON_AddStringToObject(root, "journal", r->journal.path);
-    char *text = cJSON_Print(root);
-    if (text) puts(text);
-    cJSON_free(text);
+    bool ok = json_put(root, true);
     cJSON_Delete(root);
-    return text != NULL || fail(STATUS_NO_MEMORY, "out of host memory for the report");
+    return ok;
 }
 
 // The file says where its edits come from in the journal's own words, so the journal is read.

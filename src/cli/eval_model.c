@@ -1,9 +1,9 @@
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "cli/commands.h"
@@ -131,9 +131,7 @@ bool command_eval(const struct args *args)
     bool ok = opened_device(&o, args) && (!args->requests || score(&o, args, root, &s)) &&
               (!args->text || perplexity(&o, args, root, &ppl));
     if (ok && args->json) {
-        char *text = cJSON_Print(root);
-        if (text) puts(text);
-        cJSON_free(text);
+        ok = json_put(root, true);
     } else if (ok) {
         if (args->requests)
             printf("Rel %.3f  Gen %.3f  Loc %.3f  Avg %.3f\n", s.rel, s.gen, s.loc, s.avg);

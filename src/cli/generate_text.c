@@ -1,8 +1,8 @@
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -15,6 +15,7 @@ static bool print(const struct opened *o, const struct args *args, const struct 
 {
     char *text = NULL;
     size_t size = 0;
+    bool ok = true;
     uint32_t fresh = g->count - g->prompt;
     if (!tokenizer_decode(&o->tokenizer, g->tokens + g->prompt, fresh, true, &text, &size))
         return false;
@@ -27,14 +28,12 @@ static bool print(const struct opened *o, const struct args *args, const struct 
         for (uint32_t i = g->prompt; i < g->count; i++)
             cJSON_AddItemToArray(ids, cJSON_CreateNumber(g->tokens[i]));
         cJSON_AddBoolToObject(root, "stopped", g->stopped);
-        char *line = cJSON_PrintUnformatted(root);
-        if (line) puts(line);
-        cJSON_free(line);
+        ok = json_put(root, false);
         cJSON_Delete(root);
     }
     log_detail("%u tokens, %.2f tokens/s", fresh, fresh / seconds);
     free(text);
-    return true;
+    return ok;
 }
 
 bool command_generate(const struct args *args)

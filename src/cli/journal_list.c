@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/edit_run.h"
@@ -70,11 +71,9 @@ static void print_line(const struct journal_edit *e)
 
 static bool print_json(cJSON *json)
 {
-    char *text = cJSON_Print(json);
-    if (text) puts(text);
-    cJSON_free(text);
+    bool ok = json_put(json, true);
     cJSON_Delete(json);
-    return text != NULL || fail(STATUS_NO_MEMORY, "out of host memory for the report");
+    return ok;
 }
 
 static bool log_json(const struct journal *j, const struct filter *filter)

@@ -16,33 +16,11 @@
 #include "edit/update.h"
 #include "model/unpack.h"
 
-static bool base_check(const struct journal *j, struct weights *weights,
-                       const struct tensor **tensor)
-{
-    const char *hash = weights_hash(weights), *model = journal_setting(&j->header, "model");
-    const struct journal_header *h = &j->header;
-    if (!hash) return false;
-    if (!model || strcmp(hash, model) != 0)
-        return fail(STATUS_USAGE, "%s is the journal of another model: its hash is %.32s, %s has "
-                                  "%s", j->where, model ? model : "missing", weights->path, hash);
-    if (h->tensor_count != 1)
-        return fail(STATUS_BAD_DATA, "%s edits %zu tensors, wanted one", j->where,
-                    h->tensor_count);
-    const struct journal_tensor *t = &h->tensors[0];
-    *tensor = weights_part(weights, PART_FFN_DOWN, t->layer);
-    if (!*tensor || strcmp((*tensor)->name, t->name) != 0 || (*tensor)->rows != t->rows ||
-        (*tensor)->cols != t->cols)
-        return fail(STATUS_BAD_DATA, "%s edits %.200s [%llu, %llu], which is not in %s", j->where,
-                    t->name, (unsigned long long)t->rows, (unsigned long long)t->cols,
-                    weights->path);
-    return true;
-}
-
 bool journal_matrix(const struct journal *j, struct weights *weights, struct device *dev,
                     const struct tensor **tensor, struct buffer **matrix)
 {
     *matrix = NULL;
-    if (!base_check(j, weights, tensor) || !tensor_unpack(dev, *tensor, matrix)) return false;
+    if (!journal_base(j, weights, tensor) || !tensor_unpack(dev, *tensor, matrix)) return false;
     if (update_sum(dev, j, j->header.tensors[0].layer, *matrix)) return true;
     buffer_free(dev, matrix);
     return false;

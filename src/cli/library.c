@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/opened.h"
@@ -18,6 +19,7 @@ struct oedit *oedit_open(const char *model, const struct oedit_settings *setting
     struct oedit *o = mem_new(1, sizeof *o, "a model");
     struct args args = args_default();
     if (!o) return NULL;
+    json_watch();
     if (settings) o->settings = *settings;
     args.model = model;
     args.device = o->settings.device;

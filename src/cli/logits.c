@@ -1,9 +1,9 @@
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/commands.h"
@@ -41,7 +41,7 @@ static bool top_logits(const struct model *model, const struct token_list *promp
     return ok;
 }
 
-static void print(const struct opened *o, const uint32_t *ids, const float *values, uint32_t k,
+static bool print(const struct opened *o, const uint32_t *ids, const float *values, uint32_t k,
                   bool json)
 {
     cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "top");
@@ -59,10 +59,9 @@ static void print(const struct opened *o, const uint32_t *ids, const float *valu
         cJSON_AddNumberToObject(row, "logit", (double)values[i]);
         cJSON_AddItemToArray(list, row);
     }
-    char *text = json ? cJSON_PrintUnformatted(root) : NULL;
-    if (text) puts(text);
-    cJSON_free(text);
+    bool ok = !json || json_put(root, false);
     cJSON_Delete(root);
+    return ok;
 }
 
 bool command_logits(const struct args *args)
@@ -79,7 +78,7 @@ bool command_logits(const struct args *args)
     ids = mem_new(k, sizeof *ids, "candidates");
     values = mem_new(k, sizeof *values, "candidates");
     ok = ok && ids && values && top_logits(&o.model, &prompt, k, ids, values);
-    if (ok) print(&o, ids, values, k, args->json);
+    ok = ok && print(&o, ids, values, k, args->json);
     free(ids);
     free(values);
     token_list_free(&prompt);

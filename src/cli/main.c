@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "base/status.h"
@@ -131,6 +132,7 @@ int main(int argc, char **argv)
         return argc > 1 ? STATUS_OK : STATUS_USAGE;
     }
     const struct command *command = NULL;
+    json_watch();
     char list[] = "devices";
     if (strcmp(word, "--list-devices") == 0) word = list;
     bool ok = find(word, &command) && run(command, argc - 1, argv + 1);

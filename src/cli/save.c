@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -45,9 +46,8 @@ static char *run_text(const struct journal *j)
         cJSON_AddStringToObject(fact, "target", r->target_new);
         cJSON_AddItemToArray(facts, fact);
     }
-    char *text = cJSON_PrintUnformatted(run);
+    char *text = json_text(run, false, "the provenance");
     cJSON_Delete(run);
-    if (!text) fail(STATUS_NO_MEMORY, "out of host memory for the provenance");
     return text;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -181,8 +182,8 @@ static bool report(const struct args *args, FILE *to)
                    : one(args, args->device, "the device", to, reports, &right);
     wrong += !right;
     if (ok && args->json) {
-        char *text = cJSON_PrintUnformatted(root);
-        ok = text != NULL || fail(STATUS_NO_MEMORY, "out of host memory for the report");
+        char *text = json_text(root, false, "the report");
+        ok = text != NULL;
         if (ok) fprintf(to, "%s\n", text);
         cJSON_free(text);
     }

@@ -1,9 +1,9 @@
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/commands.h"
@@ -37,20 +37,16 @@ static bool matrix_write(struct device *dev, struct buffer *buffer, uint64_t n, 
     return ok;
 }
 
-static void print(cJSON *root, bool json)
+static bool print(cJSON *root, bool json)
 {
     const cJSON *item;
-    if (json) {
-        char *text = cJSON_Print(root);
-        if (text) puts(text);
-        cJSON_free(text);
-        return;
-    }
+    if (json) return json_put(root, true);
     cJSON_ArrayForEach(item, root)
     {
         if (cJSON_IsString(item)) printf("%s: %s\n", item->string, item->valuestring);
         if (cJSON_IsNumber(item)) printf("%s: %.9g\n", item->string, item->valuedouble);
     }
+    return true;
 }
 
 static cJSON *about(const struct hparams *h, const struct corpus *corpus)
@@ -83,7 +79,7 @@ bool command_stats(const struct args *args)
         cJSON_AddNumberToObject(root, "size", (double)n);
         cJSON_AddNumberToObject(root, "condition", condition);
         if (args->out) cJSON_AddStringToObject(root, "out", args->out);
-        print(root, args->json);
+        ok = print(root, args->json);
         cJSON_Delete(root);
     }
     factor_free(&factor);
@@ -123,7 +119,7 @@ bool command_grad(const struct args *args)
         cJSON_AddNumberToObject(root, "directions_with_half_the_energy", half);
         cJSON_AddItemToObject(root, "singular_values", list);
         if (args->out) cJSON_AddStringToObject(root, "out", args->out);
-        print(root, args->json);
+        ok = print(root, args->json);
         cJSON_Delete(root);
     }
     free(values);

@@ -111,22 +111,24 @@ static bool document_read(struct hparams *h, const char *text, const char *solve
 }
 
 // How many of the shape's numbers a file names, all of which must fit; -1: it is another model's.
-static int match(const char *text, const struct config *config)
+static bool match(const struct asset *asset, const struct config *config, int *named)
 {
     const struct {
         const char *name;
         double value;
     } shape[] = {{"layers", config->layers}, {"dim", config->dim}, {"ffn", config->ffn},
                  {"vocab", config->vocab}};
-    cJSON *root = cJSON_Parse(text);
+    cJSON *root = cJSON_Parse((const char *)asset->text);
+    if (!root) // the asset itself is good
+        return fail(STATUS_NO_MEMORY, "out of host memory for %s", asset->name);
     const cJSON *wanted = cJSON_GetObjectItem(root, "match"), *item;
-    int named = 0;
+    *named = 0;
     cJSON_ArrayForEach(item, wanted)
-        for (size_t i = 0; i < sizeof shape / sizeof *shape && named >= 0; i++)
+        for (size_t i = 0; i < sizeof shape / sizeof *shape && *named >= 0; i++)
             if (strcmp(shape[i].name, item->string) == 0)
-                named = item->valuedouble == shape[i].value ? named + 1 : -1;
+                *named = item->valuedouble == shape[i].value ? *named + 1 : -1;
     cJSON_Delete(root);
-    return named;
+    return true;
 }
 
 bool hparams_open(struct hparams *h, const struct config *config, const char *solver,
@@ -135,9 +137,9 @@ bool hparams_open(struct hparams *h, const struct config *config, const char *so
     *h = (struct hparams){.q_max = UINT32_MAX, .layer = config->layers / 4,
                           .lambda = config->ffn};
     const struct asset *best = NULL;
-    int most = -1;
+    int most = -1, named = 0;
     for (size_t i = 0; i < sizeof assets / sizeof *assets; i++) {
-        int named = match((const char *)assets[i].text, config);
+        if (!match(&assets[i], config, &named)) return false;
         if (named > most) {
             most = named;
             best = &assets[i];

@@ -1,11 +1,11 @@
 #include "io/adapter.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "io/gguf.h"
@@ -52,11 +52,10 @@ static bool config_write(const struct adapter *adapter, const char *folder)
     cJSON_AddStringToObject(root, "bias", "none");
     cJSON_AddBoolToObject(root, "fan_in_fan_out", false);
     cJSON_AddBoolToObject(root, "inference_mode", true);
-    char *text = cJSON_Print(root), path[4096];
+    char *text = json_text(root, true, "an adapter's settings"), path[4096];
     snprintf(path, sizeof path, "%s/adapter_config.json", folder);
     struct file_out file = {0};
-    bool ok = text || fail(STATUS_NO_MEMORY, "out of host memory for %s", path);
-    ok = ok && file_out_open(&file, path) &&
+    bool ok = text && file_out_open(&file, path) &&
          file_out_close(&file, file_out_write(&file, text, strlen(text)) &&
                                    file_out_write(&file, "\n", 1));
     cJSON_free(text);

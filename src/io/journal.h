@@ -81,6 +81,12 @@ bool journal_edit_counts(const struct journal_edit *edit);
 size_t journal_remaining(const struct journal *journal);
 void journal_edit_free(struct journal_edit *edit); // not u and w
 
+// Fails unless the journal's edits are of this model, and of one tensor that it has: *tensor.
+struct weights;
+struct tensor;
+bool journal_base(const struct journal *journal, struct weights *weights,
+                  const struct tensor **tensor);
+
 // Sets a name that is new. Values are copied.
 bool journal_set(struct journal_header *header, const char *name, uint32_t kind,
                  const char *value);

@@ -1,10 +1,10 @@
 #include "io/safetensors_write.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/status.h"
 
 static cJSON *pair(double first, double second)
@@ -29,7 +29,7 @@ static char *header(const char *format, const struct tensor *tensors, size_t cou
         cJSON_AddItemToObject(entry, "data_offsets", pair((double)at, (double)(at + t->bytes)));
         at += t->bytes;
     }
-    char *text = cJSON_PrintUnformatted(root);
+    char *text = json_text(root, false, "a safetensors header");
     cJSON_Delete(root);
     return text;
 }
@@ -38,7 +38,7 @@ bool safetensors_write_new(const char *path, const char *format, const struct te
                            size_t count)
 {
     char *text = header(format, tensors, count);
-    if (!text) return fail(STATUS_NO_MEMORY, "out of host memory for %s", path);
+    if (!text) return false;
     // 8 bytes of its size, then the header, with blanks up to a multiple of 8.
     uint64_t used = strlen(text), size = (used + 7) / 8 * 8;
     struct file_out file = {0};

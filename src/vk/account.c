@@ -30,6 +30,11 @@ const char *account_phase(struct account *a, const char *name)
     return before;
 }
 
+const char *account_now(const struct account *a)
+{
+    return a->phases[a->phase].name;
+}
+
 enum host account_host(struct account *a, enum host host)
 {
     enum host before = a->host;

@@ -33,6 +33,7 @@ void account_start(struct account *account, double started);
 
 // From now on time and work belong to `name` (a literal). Returns the phase before, to go back to.
 const char *account_phase(struct account *account, const char *name);
+const char *account_now(const struct account *account); // the phase's name
 // From now on the host is at `host`. Returns what it was at before, to go back to.
 enum host account_host(struct account *account, enum host host);
 

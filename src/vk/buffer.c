@@ -57,8 +57,10 @@ static bool memory_type(const struct device *dev, uint32_t allowed, bool staging
 
 static void block_free(struct device *dev, struct block *block)
 {
-    dev->vk.vkDestroyBuffer(dev->handle, block->handle, NULL);
-    dev->vk.vkFreeMemory(dev->handle, block->memory, NULL);
+    if (!dev->stuck) {
+        dev->vk.vkDestroyBuffer(dev->handle, block->handle, NULL);
+        dev->vk.vkFreeMemory(dev->handle, block->memory, NULL);
+    }
     free(block->gaps);
     free(block);
 }
@@ -78,20 +80,20 @@ static bool block_memory(struct device *dev, struct block *block, const char *na
     VkResult result = dev->vk.vkAllocateMemory(dev->handle, &info, NULL, &block->memory);
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY)
         return fail(STATUS_NO_MEMORY,
-                    "out of device memory for %s: wanted %llu MiB more, %llu MiB are in use of "
+                    "%s: out of device memory for %s: wanted %llu MiB more, %llu MiB are in use of "
                     "%llu MiB on %s",
-                    name, (unsigned long long)(needs.size >> 20),
+                    device_phase(dev), name, (unsigned long long)(needs.size >> 20),
                     (unsigned long long)(dev->bytes_used >> 20),
                     (unsigned long long)(dev->info.memory >> 20), dev->info.name);
-    if (!device_check(result, "allocating device memory")) return false;
-    if (!device_check(dev->vk.vkBindBufferMemory(dev->handle, block->handle, block->memory, 0),
+    if (!device_check(dev, result, "allocating device memory")) return false;
+    if (!device_check(dev, dev->vk.vkBindBufferMemory(dev->handle, block->handle, block->memory, 0),
                       "binding device memory"))
         return false;
     const VkMemoryPropertyFlags seen =
         VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     if ((dev->memory.memoryTypes[type].propertyFlags & seen) == seen) {
         void *mapped = NULL;
-        if (!device_check(dev->vk.vkMapMemory(dev->handle, block->memory, 0, VK_WHOLE_SIZE, 0,
+        if (!device_check(dev, dev->vk.vkMapMemory(dev->handle, block->memory, 0, VK_WHOLE_SIZE, 0,
                                               &mapped),
                           "mapping device memory"))
             return false;
@@ -115,7 +117,7 @@ static struct block *block_new(struct device *dev, uint64_t bytes, bool staging,
                                         VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                         VK_BUFFER_USAGE_TRANSFER_DST_BIT |
                                         VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT};
-    bool ok = device_check(dev->vk.vkCreateBuffer(dev->handle, &info, NULL, &block->handle),
+    bool ok = device_check(dev, dev->vk.vkCreateBuffer(dev->handle, &info, NULL, &block->handle),
                            "making a buffer") &&
               block_memory(dev, block, name) &&
               mem_grow(&block->gaps, &block->gap_capacity, 1, sizeof *block->gaps, "free list");
@@ -203,8 +205,8 @@ static bool take(struct device *dev, uint64_t bytes, bool staging, struct buffer
     uint64_t size = bytes > BLOCK_BYTES / 4 || staging ? bytes : BLOCK_BYTES;
     if (size > dev->info.allocation && dev->info.allocation)
         return fail(STATUS_NO_MEMORY,
-                    "out of device memory for %s: wanted %llu MiB in one piece, %s gives %llu",
-                    buffer->name, (unsigned long long)(size >> 20), dev->info.name,
+                    "%s: out of device memory for %s: wanted %llu MiB in one piece, %s gives %llu",
+                    device_phase(dev), buffer->name, (unsigned long long)(size >> 20), dev->info.name,
                     (unsigned long long)(dev->info.allocation >> 20));
     struct block *block = block_new(dev, size, staging, buffer->name);
     if (!block) return false;
@@ -290,7 +292,10 @@ static bool copy_wait(struct device *dev, const struct buffer *from, uint64_t fr
                                         .commandPool = dev->commands,
                                         .commandBufferCount = 1};
     VkCommandBuffer commands = VK_NULL_HANDLE;
-    if (!device_check(dev->vk.vkAllocateCommandBuffers(dev->handle, &info, &commands),
+    VkFenceCreateInfo fence_info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    VkFence fence = VK_NULL_HANDLE;
+    bool running = false;
+    if (!device_check(dev, dev->vk.vkAllocateCommandBuffers(dev->handle, &info, &commands),
                       "copying a buffer"))
         return false;
     VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
@@ -312,18 +317,25 @@ static bool copy_wait(struct device *dev, const struct buffer *from, uint64_t fr
                            .commandBufferCount = 1,
                            .pCommandBuffers = &commands};
     const VkPipelineStageFlags all = VK_PIPELINE_STAGE_ALL_COMMANDS_BIT;
-    bool ok = device_check(dev->vk.vkBeginCommandBuffer(commands, &begin), "copying a buffer");
+    bool ok = device_check(dev, dev->vk.vkBeginCommandBuffer(commands, &begin),
+                           "copying a buffer") &&
+              device_check(dev, dev->vk.vkCreateFence(dev->handle, &fence_info, NULL, &fence),
+                           "making a fence");
     if (ok) {
         dev->vk.vkCmdPipelineBarrier(commands, all, all, 0, 1, &barrier, 0, NULL, 0, NULL);
         dev->vk.vkCmdCopyBuffer(commands, from->block->handle, to->block->handle, 1, &region);
         dev->vk.vkCmdPipelineBarrier(commands, all, all | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &after,
                                      0, NULL, 0, NULL);
-        ok = device_check(dev->vk.vkEndCommandBuffer(commands), "copying a buffer") &&
-             device_check(dev->vk.vkQueueSubmit(dev->queue, 1, &submit, VK_NULL_HANDLE),
+        ok = device_check(dev, dev->vk.vkEndCommandBuffer(commands), "copying a buffer") &&
+             device_check(dev, dev->vk.vkQueueSubmit(dev->queue, 1, &submit, fence),
                           "copying a buffer") &&
-             device_check(dev->vk.vkQueueWaitIdle(dev->queue), "copying a buffer");
+             device_wait(dev, fence, &running);
     }
-    dev->vk.vkFreeCommandBuffers(dev->handle, dev->commands, 1, &commands);
+    if (running && !device_wait(dev, fence, &running) && running) dev->stuck = true;
+    if (!dev->stuck) {
+        dev->vk.vkDestroyFence(dev->handle, fence, NULL);
+        dev->vk.vkFreeCommandBuffers(dev->handle, dev->commands, 1, &commands);
+    }
     return ok;
 }
 

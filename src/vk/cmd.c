@@ -13,7 +13,6 @@
 
 // A submit should take this long; drivers reset devices that are busy for seconds.
 static const double SUBMIT_SECONDS = 0.2;
-static const uint64_t WAIT_NANOSECONDS = 120ull * 1000000000ull;
 enum { QUERIES = 4096, IN_FLIGHT = 4 };
 
 struct timed { // a dispatch with timestamps 2i and 2i + 1
@@ -67,11 +66,12 @@ static void barrier_compute(struct cmd *cmd)
 
 static void segment_free(struct device *dev, struct segment *s)
 {
-    if (s->running)
-        dev->vk.vkWaitForFences(dev->handle, 1, &s->fence, VK_TRUE, WAIT_NANOSECONDS);
-    if (s->commands) dev->vk.vkFreeCommandBuffers(dev->handle, dev->commands, 1, &s->commands);
-    dev->vk.vkDestroyFence(dev->handle, s->fence, NULL);
-    dev->vk.vkDestroyQueryPool(dev->handle, s->queries, NULL);
+    if (s->running && !device_wait(dev, s->fence, &s->running) && s->running) dev->stuck = true;
+    if (!dev->stuck) {
+        if (s->commands) dev->vk.vkFreeCommandBuffers(dev->handle, dev->commands, 1, &s->commands);
+        dev->vk.vkDestroyFence(dev->handle, s->fence, NULL);
+        dev->vk.vkDestroyQueryPool(dev->handle, s->queries, NULL);
+    }
     free(s->timed);
     *s = (struct segment){0};
 }
@@ -86,15 +86,16 @@ static bool segment_make(struct cmd *cmd, struct segment *segment)
     VkQueryPoolCreateInfo queries = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
                                      .queryType = VK_QUERY_TYPE_TIMESTAMP,
                                      .queryCount = 2 * QUERIES};
-    if (!device_check(dev->vk.vkAllocateCommandBuffers(dev->handle, &info, &segment->commands),
+    if (!device_check(dev, dev->vk.vkAllocateCommandBuffers(dev->handle, &info, &segment->commands),
                       "making a command buffer") ||
-        !device_check(dev->vk.vkCreateFence(dev->handle, &fence, NULL, &segment->fence),
+        !device_check(dev, dev->vk.vkCreateFence(dev->handle, &fence, NULL, &segment->fence),
                       "making a fence"))
         return false;
     if (!dev->profile) return true;
     segment->timed = mem_new(QUERIES, sizeof *segment->timed, "the profile");
     return segment->timed &&
-           device_check(dev->vk.vkCreateQueryPool(dev->handle, &queries, NULL, &segment->queries),
+           device_check(dev,
+                        dev->vk.vkCreateQueryPool(dev->handle, &queries, NULL, &segment->queries),
                         "making a query pool");
 }
 
@@ -108,7 +109,7 @@ static bool segment_open(struct cmd *cmd)
     *segment = (struct segment){0};
     VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
     if (!segment_make(cmd, segment) ||
-        !device_check(dev->vk.vkBeginCommandBuffer(segment->commands, &begin), "recording"))
+        !device_check(dev, dev->vk.vkBeginCommandBuffer(segment->commands, &begin), "recording"))
         return false;
     cmd->open = true;
     cmd->cost = 0;
@@ -131,7 +132,7 @@ static bool segment_close(struct cmd *cmd)
     barrier(cmd, VK_ACCESS_SHADER_WRITE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
             VK_ACCESS_HOST_READ_BIT | VK_ACCESS_TRANSFER_READ_BIT,
             VK_PIPELINE_STAGE_HOST_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT);
-    return device_check(cmd->dev->vk.vkEndCommandBuffer(segment->commands), "recording");
+    return device_check(cmd->dev, cmd->dev->vk.vkEndCommandBuffer(segment->commands), "recording");
 }
 
 static bool segment_submit(struct cmd *cmd, struct segment *segment)
@@ -143,7 +144,7 @@ static bool segment_submit(struct cmd *cmd, struct segment *segment)
     segment->submitted = log_clock();
     enum host before = account_host(&dev->account, HOST_DEVICE);
     segment->running = device_check(
-        dev->vk.vkQueueSubmit(dev->queue, 1, &submit, segment->fence), "submitting");
+        dev, dev->vk.vkQueueSubmit(dev->queue, 1, &submit, segment->fence), "submitting");
     if (segment->running) account_work(&dev->account, &segment->work);
     account_host(&dev->account, before);
     return segment->running;
@@ -156,7 +157,7 @@ static bool segment_times(struct cmd *cmd, struct segment *segment)
     uint64_t *ticks = mem_new(2 * segment->timed_count, sizeof *ticks, "the profile");
     if (!ticks) return false;
     uint32_t count = (uint32_t)(2 * segment->timed_count);
-    bool ok = device_check(dev->vk.vkGetQueryPoolResults(
+    bool ok = device_check(dev, dev->vk.vkGetQueryPoolResults(
                                dev->handle, segment->queries, 0, count, count * sizeof *ticks,
                                ticks, sizeof *ticks,
                                VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT),
@@ -176,11 +177,9 @@ static bool segment_wait(struct cmd *cmd, struct segment *segment)
     struct device *dev = cmd->dev;
     if (!segment->running) return true;
     enum host before = account_host(&dev->account, HOST_DEVICE);
-    VkResult result =
-        dev->vk.vkWaitForFences(dev->handle, 1, &segment->fence, VK_TRUE, WAIT_NANOSECONDS);
-    segment->running = false;
-    bool ok = device_check(result, "waiting for the device") &&
-              device_check(dev->vk.vkResetFences(dev->handle, 1, &segment->fence), "a fence") &&
+    bool ok = device_wait(dev, segment->fence, &segment->running) &&
+              device_check(dev, dev->vk.vkResetFences(dev->handle, 1, &segment->fence),
+                           "resetting a fence") &&
               segment_times(cmd, segment) &&
               (!segment->traced ||
                trace_add(dev, segment->traced, segment->written, segment->written_count));

@@ -12,6 +12,9 @@
 #include "vk/cooperative.h"
 #include "vk/hazard.h"
 
+// No submit is meant to take a second (vk/cmd.c), on any device.
+enum { WAIT_SECONDS = 120 };
+
 static const char *result_name(VkResult result)
 {
     switch (result) {
@@ -29,12 +32,37 @@ static const char *result_name(VkResult result)
     }
 }
 
-bool device_check(VkResult result, const char *what)
+static enum status status_of(VkResult result, bool opened)
+{
+    if (result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY)
+        return STATUS_NO_MEMORY;
+    return opened ? STATUS_FAILED : STATUS_NO_DEVICE;
+}
+
+const char *device_phase(const struct device *dev)
+{
+    const char *name = account_now(&dev->account);
+    return *name ? name : "device";
+}
+
+bool device_check(struct device *dev, VkResult result, const char *what)
 {
     if (result == VK_SUCCESS) return true;
-    bool memory = result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY;
-    return fail(memory ? STATUS_NO_MEMORY : STATUS_FAILED, "%s: %s (VkResult %d)", what,
-                result_name(result), (int)result);
+    return fail(status_of(result, dev->handle != NULL), "%s: %s: %s (VkResult %d)",
+                device_phase(dev), what, result_name(result), (int)result);
+}
+
+bool device_wait(struct device *dev, VkFence fence, bool *running)
+{
+    if (dev->stuck) return false;
+    VkResult result =
+        dev->vk.vkWaitForFences(dev->handle, 1, &fence, VK_TRUE, WAIT_SECONDS * 1000000000ull);
+    *running = result != VK_SUCCESS && result != VK_ERROR_DEVICE_LOST;
+    dev->stuck = result == VK_TIMEOUT;
+    if (dev->stuck)
+        return fail(STATUS_FAILED, "%s: the device has not answered for %d seconds",
+                    device_phase(dev), WAIT_SECONDS);
+    return device_check(dev, result, "waiting for the device");
 }
 
 static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
@@ -71,7 +99,7 @@ static bool instance_open(VkInstance *instance, bool validate)
     if (result == VK_ERROR_LAYER_NOT_PRESENT)
         return fail(STATUS_USAGE, "--validate: the layer %s is not installed", layer);
     if (result != VK_SUCCESS)
-        return fail(STATUS_NO_DEVICE, "no usable Vulkan driver: %s (VkResult %d)",
+        return fail(status_of(result, false), "no usable Vulkan driver: %s (VkResult %d)",
                     result_name(result), (int)result);
     volkLoadInstanceOnly(*instance);
     return true;
@@ -133,7 +161,10 @@ bool device_list(struct device_info *infos, uint32_t capacity, uint32_t *count)
     VkPhysicalDevice physical[DEVICES_MAX];
     *count = DEVICES_MAX;
     VkResult result = vkEnumeratePhysicalDevices(instance, count, physical);
-    bool ok = result == VK_INCOMPLETE || device_check(result, "listing devices");
+    bool ok = result == VK_INCOMPLETE || result == VK_SUCCESS;
+    if (!ok)
+        fail(status_of(result, false), "listing devices: %s (VkResult %d)", result_name(result),
+             (int)result);
     for (uint32_t i = 0; ok && i < *count && i < capacity; i++)
         info_read(instance, physical[i], &infos[i]);
     vkDestroyInstance(instance, NULL);
@@ -159,7 +190,7 @@ static bool choose(struct device *dev, const char *wanted)
     VkPhysicalDevice physical[DEVICES_MAX];
     uint32_t count = DEVICES_MAX, best = UINT32_MAX;
     VkResult result = vkEnumeratePhysicalDevices(dev->instance, &count, physical);
-    if (result != VK_INCOMPLETE && !device_check(result, "listing devices")) return false;
+    if (result != VK_INCOMPLETE && !device_check(dev, result, "listing devices")) return false;
     if (count == 0)
         return fail(STATUS_NO_DEVICE, "no Vulkan device: the loader found no driver; install your "
                                       "GPU's driver, or mesa-vulkan-drivers for the CPU");
@@ -287,9 +318,11 @@ static bool handle_open(struct device *dev, bool profile)
                                .enabledExtensionCount = extras.count,
                                .ppEnabledExtensionNames = extras.extensions,
                                .pEnabledFeatures = &features};
-    if (!device_check(vkCreateDevice(dev->physical, &info, NULL, &dev->handle),
+    VkDevice handle = VK_NULL_HANDLE;
+    if (!device_check(dev, vkCreateDevice(dev->physical, &info, NULL, &handle),
                       "opening the device"))
         return false;
+    dev->handle = handle;
     volkLoadDeviceTable(&dev->vk, dev->handle);
     dev->vk.vkGetDeviceQueue(dev->handle, family, 0, &dev->queue);
     vkGetPhysicalDeviceMemoryProperties(dev->physical, &dev->memory);
@@ -302,9 +335,10 @@ static bool handle_open(struct device *dev, bool profile)
     VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                          .pushConstantRangeCount = 1,
                                          .pPushConstantRanges = &range};
-    return device_check(dev->vk.vkCreateCommandPool(dev->handle, &pool, NULL, &dev->commands),
+    return device_check(dev, dev->vk.vkCreateCommandPool(dev->handle, &pool, NULL, &dev->commands),
                         "making a command pool") &&
-           device_check(dev->vk.vkCreatePipelineLayout(dev->handle, &layout, NULL, &dev->layout),
+           device_check(dev,
+                        dev->vk.vkCreatePipelineLayout(dev->handle, &layout, NULL, &dev->layout),
                         "making a pipeline layout");
 }
 
@@ -314,6 +348,7 @@ bool device_open(struct device *dev, const struct device_options *options)
     account_start(&dev->account, options->started > 0 ? options->started : log_clock());
     account_phase(&dev->account, "open device");
     if (!instance_open(&dev->instance, options->validate)) return false;
+    bool ok = true;
     if (options->validate) {
         VkDebugUtilsMessengerCreateInfoEXT info = {
             .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
@@ -321,9 +356,11 @@ bool device_open(struct device *dev, const struct device_options *options)
             .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
             .pfnUserCallback = on_message,
             .pUserData = dev};
-        vkCreateDebugUtilsMessengerEXT(dev->instance, &info, NULL, &dev->messenger);
+        ok = device_check(dev, vkCreateDebugUtilsMessengerEXT(dev->instance, &info, NULL,
+                                                              &dev->messenger),
+                          "listening to --validate");
     }
-    bool ok = choose(dev, options->name);
+    ok = ok && choose(dev, options->name);
     if (options->strict) dev->info.matrix_units = false; // they add as they like
     ok = ok && handle_open(dev, options->profile) && (!options->validate || hazard_open(dev));
     if (ok && options->profile) {

@@ -78,6 +78,7 @@ struct device {
     uint32_t epoch; // barriers recorded so far; recordings must not be interleaved
     uint32_t validation_errors;
     bool inspect, strict;
+    bool stuck; // a submit has not come back: nothing is waited for or given back any more
     // For a diagnosis (ops/watch.h): told of each dispatch behind its recording, and may record
     // more; new buffers start as zeros instead of whatever was there.
     void (*recorded)(void *user, struct cmd *cmd, const struct dispatch *dispatch);
@@ -97,7 +98,12 @@ bool device_pipeline(struct device *dev, const struct shader *shader, uint32_t l
                      VkPipeline *pipeline);
 
 // A VkResult as a failure with its phase and the right exit code; true for VK_SUCCESS.
-bool device_check(VkResult result, const char *what);
+bool device_check(struct device *dev, VkResult result, const char *what);
+const char *device_phase(const struct device *dev); // of the program, for messages
+
+// Waits for a submit. One that takes minutes never comes back: that fails, and the device is stuck.
+// *running: whether the device may still be at it.
+bool device_wait(struct device *dev, VkFence fence, bool *running);
 
 void device_profile_add(struct device *dev, const char *name, double seconds, double flops,
                         double bytes);

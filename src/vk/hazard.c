@@ -314,15 +314,6 @@ static VKAPI_ATTR VkResult VKAPI_CALL wait_fences(VkDevice device, uint32_t coun
     return result;
 }
 
-static VKAPI_ATTR VkResult VKAPI_CALL wait_queue(VkQueue queue)
-{
-    struct hazard *h = checked;
-    while (h->dev->queue != queue) h = h->next;
-    VkResult result = h->vk.vkQueueWaitIdle(queue);
-    if (result == VK_SUCCESS) h->waited = h->submits;
-    return result;
-}
-
 // ---- what they say themselves ----
 
 void hazard_dispatch(VkCommandBuffer commands, const struct dispatch *d)
@@ -365,7 +356,6 @@ bool hazard_open(struct device *dev)
     dev->vk.vkCmdCopyBuffer = copy;
     dev->vk.vkCmdPipelineBarrier = barrier;
     dev->vk.vkQueueSubmit = submit;
-    dev->vk.vkQueueWaitIdle = wait_queue;
     dev->vk.vkWaitForFences = wait_fences;
     return true;
 }

@@ -82,7 +82,7 @@ bool device_pipeline(struct device *dev, const struct shader *shader, uint32_t l
     struct pipeline made = {.shader = shader, .local = local};
     double started = log_clock();
     enum host before = account_host(&dev->account, HOST_COMPILE);
-    bool ok = device_check(pipeline_make(dev, shader, local, &made.handle), shader->name);
+    bool ok = device_check(dev, pipeline_make(dev, shader, local, &made.handle), shader->name);
     account_host(&dev->account, before);
     if (!ok) return false;
     log_detail("pipeline %s (%u threads): %.0f ms", shader->name, local,
@@ -94,7 +94,7 @@ bool device_pipeline(struct device *dev, const struct shader *shader, uint32_t l
 
 void device_close(struct device *dev)
 {
-    if (dev->handle) {
+    if (dev->handle && !dev->stuck) {
         dev->vk.vkDeviceWaitIdle(dev->handle);
         for (size_t i = 0; i < dev->pipeline_count; i++)
             dev->vk.vkDestroyPipeline(dev->handle, dev->pipelines[i].handle, NULL);
@@ -103,8 +103,10 @@ void device_close(struct device *dev)
         if (dev->commands) dev->vk.vkDestroyCommandPool(dev->handle, dev->commands, NULL);
         dev->vk.vkDestroyDevice(dev->handle, NULL);
     }
-    if (dev->messenger) vkDestroyDebugUtilsMessengerEXT(dev->instance, dev->messenger, NULL);
-    if (dev->instance) vkDestroyInstance(dev->instance, NULL);
+    if (dev->stuck) buffers_close(dev); // what the host has of them
+    if (dev->messenger && !dev->stuck)
+        vkDestroyDebugUtilsMessengerEXT(dev->instance, dev->messenger, NULL);
+    if (dev->instance && !dev->stuck) vkDestroyInstance(dev->instance, NULL);
     free(dev->pipelines);
     free(dev->profile);
     free(dev->tuning);

@@ -1,0 +1,13 @@
+// What cJSON leaves open: its texts and trees come out smaller, without a word, where memory ends.
+#pragma once
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
+// From now on, in the whole process, cJSON's running out of memory is a failure of ours.
+void json_watch(void);
+
+// The tree as text, to be freed by cJSON_free; NULL with fail(STATUS_NO_MEMORY) naming `what` where
+// memory ended now or, under json_watch, since the last call: the tree then lacks something.
+char *json_text(const cJSON *root, bool pretty, const char *what);
+
+bool json_put(const cJSON *root, bool pretty); // the same as a line on stdout
