@@ -216,6 +216,18 @@ same first.gguf third.gguf
 same first.gguf.journal third.gguf.journal
 right "$oedit" verify first.gguf --base base.gguf
 
+# ---- adapters ----
+right "$oedit" apply whole.gguf.journal -m base.gguf --lora facts.gguf --peft facts --rank 2
+says "is left out" err.txt
+for file in facts.gguf facts/adapter_config.json facts/adapter_model.safetensors; do
+    [ -s "$file" ] || wrong "$file is not there"
+done
+cp facts.gguf once.gguf
+right "$oedit" apply whole.gguf.journal -m base.gguf --lora facts.gguf --rank 2
+same once.gguf facts.gguf
+refused 2 "--rank: got" "$oedit" apply whole.gguf.journal -m base.gguf --lora facts.gguf --rank 0
+refused 2 "--rank" "$oedit" apply whole.gguf.journal -m base.gguf -o x.gguf --rank 2
+
 # ---- what does not belong together ----
 refused 2 "wanted both --model and --out" "$oedit" revert whole.gguf.journal 1 -o x.gguf
 refused 2 "revert: wanted a journal and numbers" "$oedit" revert whole.gguf.journal

@@ -55,7 +55,10 @@ bool command_apply(const struct args *args)
                                   "OUT)");
     if (!args->model) return fail(STATUS_USAGE, "--model: wanted the original model (-m MODEL)");
     bool adapter = args->lora || args->peft; // then --out may be left away
-    if (((args->out || !adapter) && !save_check(args->out, args->model)) || !journal_open(&j, args->words[0], false))
+    if (args->rank && !adapter)
+        return fail(STATUS_USAGE, "--rank: is of an adapter, wanted --lora or --peft with it");
+    if (((args->out || !adapter) && !save_check(args->out, args->model)) ||
+        !journal_open(&j, args->words[0], false))
         return false;
     bool ok = write_model(&j, args);
     journal_free(&j);
