@@ -244,7 +244,7 @@ static void algebra_check(struct test *t, const struct editor *e, const struct e
     fetch(t, e->w, w, FFN);
     fetch(t, e->left_key, left, FFN);
     fetch(t, e->right_key, right, FFN);
-    fetch(t, e->model->edited, now, DIM * FFN);
+    fetch(t, e->model->layers[1].edited, now, DIM * FFN);
     double along = 0, length = 0, wrong = 0, *wide = ref_wide(u, DIM);
     bool rome = strcmp(t->variant->solver, "rome") == 0;
     for (uint32_t i = 0; i < FFN; i++) along += (double)w[i] * (double)(rome ? right : left)[i];
@@ -290,7 +290,7 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
     buffer_near(t, "delta", e->delta, want.delta, DIM, EDIT_BOUND);
     buffer_near(t, "u", e->u, want.u, DIM, EDIT_BOUND);
     buffer_near(t, "w", e->w, want.w, FFN, EDIT_BOUND);
-    buffer_near(t, "W", e->model->edited, t->ref_model.layers[1].down, DIM * FFN, EDIT_BOUND);
+    buffer_near(t, "W", e->model->layers[1].edited, t->ref_model.layers[1].down, DIM * FFN, EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->v0, want.v0, EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->s, want.s, EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->kept, want.kept, EDIT_BOUND);
@@ -315,7 +315,7 @@ static void total_check(struct test *t)
     double *want = ref_zeros(DIM * FFN);
     struct ref_model plain;
     ref_model_open(&plain, &t->weights);
-    fetch(t, t->model.edited, now, DIM * FFN);
+    fetch(t, t->model.layers[1].edited, now, DIM * FFN);
     for (uint32_t i = 0; i < DIM * FFN; i++) {
         now[i] = (float)((double)now[i] - plain.layers[1].down[i]);
         want[i] = t->ref_model.layers[1].down[i] - plain.layers[1].down[i];

@@ -98,7 +98,7 @@ static bool finish(struct opened *o, struct editor *e, const struct args *args,
     struct journal journal;
     if (args->answers && !answers_after(answers, &o->model, &o->tokenizer)) return false;
     if (!journal_open(&journal, r->journal.path, false)) return false;
-    struct save save = {.weights = &o->weights, .dev = &o->dev, .matrix = o->model.edited,
+    struct save save = {.weights = &o->weights, .dev = &o->dev, .matrix = e->site->matrix,
                         .layer = e->hparams.layer, .journal = &journal,
                         .dtype = save_dtype(args->out_type, &o->weights, e->hparams.layer),
                         .edits = (uint32_t)journal_remaining(&journal)};

@@ -60,7 +60,7 @@ bool oedit_save(struct oedit *o, const char *path)
     // Without a journal: the settings are told, the requests are the caller's.
     struct journal journal = {0};
     struct save save = {.weights = &o->opened.weights, .dev = &o->opened.dev,
-                        .matrix = o->opened.model.edited, .layer = o->editor.hparams.layer,
+                        .matrix = o->editor.site->matrix, .layer = o->editor.hparams.layer,
                         .dtype = DTYPE_F32, .journal = &journal, .edits = o->editor.edits};
     bool ok = record_header(&journal.header, &o->opened.weights, &o->editor, o->settings.seed) &&
               save_model(&save, path);

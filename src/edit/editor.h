@@ -5,8 +5,7 @@
 #include "edit/hparams.h"
 #include "edit/prepare.h"
 #include "edit/prompts.h"
-#include "linalg/project.h"
-#include "linalg/solve.h"
+#include "edit/site.h"
 #include "model/model.h"
 
 enum { TRACE_MAX = 10000 };
@@ -72,16 +71,9 @@ struct editor {
     const struct solver *solver;
     const struct guard *guard;
     struct contexts contexts;
-    struct buffer *moment; // C [ffn, ffn]
-    struct factor factor;
-    double condition; // of C + shift I, estimated
-    // Guards: V, and grad G's left singular vectors as rows, with those in use after Eq. 26.
-    struct basis basis, joint; // V; V and G together (the exact projector)
-    uint32_t joint_rows;       // of G in joint
-    uint32_t freed_rows, freed_against; // rows of G in implicit_, and of V they are freed of
-    struct buffer *directions; // [dim, dim]
-    uint32_t direction_count;  // with singular values above rounding
-    struct buffer *implicit_, *coefficients, *norms_v, *norms_g;
+    struct site *sites; // [site_count], by ascending layers
+    struct site *site;  // the one at work
+    uint32_t site_count;
     // Vectors of the edit at work.
     struct buffer *delta, *u;                               // [dim]
     struct buffer *plain_value, *right_value;               // W k [dim]

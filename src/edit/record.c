@@ -99,9 +99,9 @@ bool record_header(struct journal_header *h, struct weights *weights, const stru
            set_hex(h, "text", SETTING_TEXT, e->text_id) && set_contexts(h, &e->contexts) &&
            journal_set(h, "version", SETTING_MADE, OEDIT_VERSION) &&
            set_device(h, e->model) &&
-           set_digest(h, "C", dev, e->moment, e->model->config.ffn) &&
-           journal_set_number(h, "condition", SETTING_NUMBER | SETTING_MADE, e->condition) &&
-           (!e->directions || set_digest(h, "grad G", dev, e->directions, e->model->config.dim));
+           set_digest(h, "C", dev, e->site->moment, e->model->config.ffn) &&
+           journal_set_number(h, "condition", SETTING_NUMBER | SETTING_MADE, e->site->condition) &&
+           (!e->site->directions || set_digest(h, "grad G", dev, e->site->directions, e->model->config.dim));
 }
 
 // What is recorded of the loss.
@@ -122,7 +122,7 @@ bool record_edit(struct journal_edit *r, const struct editor *e, const struct ed
 {
     const struct config *c = &e->model->config;
     *r = (struct journal_edit){
-        .number = edit->number, .request = *edit->request, .layer = e->hparams.layer,
+        .number = edit->number, .request = *edit->request, .layer = e->site->layer,
         .noop = edit->noop, .chosen = edit->chosen, .v0 = edit->v0, .length = edit->length,
         .s = edit->s, .realised = edit->realised, .kept = edit->kept, .u_norm = edit->u_norm,
         .w_norm = edit->w_norm, .k_norm = edit->k_norm, .r = edit->r, .q = edit->q};
@@ -152,7 +152,7 @@ static bool replay(struct editor *e, const struct journal_edit *r)
     editor_follow(e, &edit);
     if (r->noop) return true;
     return update_load(e->model->dev, r, e->u, e->w) &&
-           update_add(e->model->dev, e->u->address, e->w->address, e->model->edited->address,
+           update_add(e->model->dev, e->u->address, e->w->address, e->site->matrix->address,
                       c->dim, c->ffn) &&
            (!e->guard->commit || e->guard->commit(e, &edit));
 }
@@ -162,9 +162,9 @@ bool record_replay(struct editor *e, const struct journal *journal)
     bool ok = true;
     for (size_t i = 0; ok && i < journal->edit_count; i++) {
         const struct journal_edit *r = &journal->edits[i];
-        if (r->layer != e->hparams.layer)
+        if (r->layer != e->site->layer)
             return fail(STATUS_BAD_DATA, "%s: edit %u is of layer %u, this run edits layer %u",
-                        journal->where, r->number, r->layer, e->hparams.layer);
+                        journal->where, r->number, r->layer, e->site->layer);
         ok = r->reverted || replay(e, r);
     }
     e->edits = e->done_before = (uint32_t)journal->edit_count;

@@ -60,7 +60,7 @@ static bool key_make(struct editor *e, const struct edit *edit, enum key_mean me
 // k* in its places, W k of the plain prompt and of k_right, and their lengths.
 static bool keys_find(struct editor *e, struct edit *edit)
 {
-    const struct weight down = e->model->layers[e->hparams.layer].down;
+    const struct weight down = e->model->layers[e->site->layer].down;
     double v0 = 0, key = 0;
     edit->left = e->solver->left;
     edit->right = e->solver->right;
@@ -85,7 +85,7 @@ static bool keys_find(struct editor *e, struct edit *edit)
     char who[WHO_BYTES];
     edit_who(edit, who);
     return fail(STATUS_BAD_DATA, "%s: |%s| of layer %u is %g, wanted more than 0", who,
-                edit->k_norm > 0 ? "W k*" : "k*", e->hparams.layer,
+                edit->k_norm > 0 ? "W k*" : "k*", e->site->layer,
                 edit->k_norm > 0 ? edit->v0 : edit->k_norm);
 }
 
@@ -107,7 +107,7 @@ static bool apply(struct editor *e, struct edit *edit)
     }
     if (edit->u_norm == 0) edit->noop = true;
     return edit->noop || update_add(e->model->dev, e->u->address, e->w->address,
-                                    e->model->edited->address, c->dim, c->ffn);
+                                    e->site->matrix->address, c->dim, c->ffn);
 }
 
 // METHOD 2: no edit that changes nothing passes in silence.
@@ -125,7 +125,7 @@ static void warn_noop(const struct editor *e, const struct edit *edit)
                  e->hparams.stop);
     else
         log_warn("%s: the loss of %.3g does not depend on layer %u at the subject: the model is "
-                 "not changed", who, (double)first->total, e->hparams.layer);
+                 "not changed", who, (double)first->total, e->site->layer);
 }
 
 // METHOD 2: an edit whose key is the attention sink's disables the model; say so.
@@ -218,7 +218,7 @@ bool sequence_run(struct editor *e, const struct request *requests, uint32_t cou
         taken = prepare_count(prompts + i, count - i);
         if (from >= taken) continue;
         ok = phase(e, "prepare") &&
-             prepare(&prepared, e->model, prompts + i, taken, e->hparams.layer) &&
+             prepare(&prepared, e->model, prompts + i, taken, e->site->layer) &&
              run_prepared(e, requests + i, prompts + i, &prepared, from, taken, done, user, &bar);
         prepared_free(&prepared);
     }
