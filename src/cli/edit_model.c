@@ -14,6 +14,7 @@
 #include "cli/opened.h"
 #include "cli/save.h"
 #include "cli/settings.h"
+#include "edit/finish.h"
 #include "edit/sequence.h"
 
 // What the callback of each edit writes to.
@@ -96,13 +97,13 @@ static bool finish(struct opened *o, struct editor *e, const struct args *args,
                    const struct dataset *data, struct report *r, struct answers *answers)
 {
     struct journal journal;
+    if (!editor_finish(e)) return false;
     if (args->answers && !answers_after(answers, &o->model, &o->tokenizer)) return false;
     if (!journal_open(&journal, r->journal.path, false)) return false;
-    struct save save = {.weights = &o->weights, .dev = &o->dev, .matrix = e->site->matrix,
-                        .layer = e->hparams.layer, .journal = &journal,
-                        .dtype = save_dtype(args->out_type, &o->weights, e->hparams.layer),
+    struct save save = {.weights = &o->weights, .dev = &o->dev, .journal = &journal,
+                        .out_type = args->out_type,
                         .edits = (uint32_t)journal_remaining(&journal)};
-    bool ok = save_model(&save, args->out);
+    bool ok = save_editor(&save, e, args->out);
     if (ok && args->answers && !args->json) answers_print(answers, data);
     if (ok && args->json) ok = print_json(o, &journal, args, data, r, answers);
     journal_free(&journal);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "edit/choose.h"
 #include "edit/guards.h"
 #include "edit/sequence.h"
 #include "edit/solvers.h"
@@ -83,6 +84,9 @@ static bool sites_new(struct editor *e)
     uint32_t count = h->layer_count ? h->layer_count : 1;
     e->sites = e->site = mem_new(count, sizeof *e->sites, "edited layers");
     if (!e->sites) return false;
+    if (e->guard->several && count < 2)
+        return fail(STATUS_USAGE, "--guard %s: got one layer, wanted several to choose from, as "
+                                  "--layers 5-10", e->guard->name);
     e->site_count = count;
     for (uint32_t i = 0; i < count; i++) {
         struct site *site = &e->sites[i];
@@ -118,7 +122,7 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
     ok = ok && (e->guard || fail(STATUS_USAGE, "--guard: unknown guard '%s'", o->guard));
     ok = ok && sites_new(e);
     const char *before = account_phase(&model->dev->account, "contexts");
-    ok = ok && vectors(e) && contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
+    ok = ok && vectors(e) && choose_new(e) && contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
     account_phase(&model->dev->account, "statistics");
     ok = ok && statistics(e, weights, o) && sites_start(e);
     account_phase(&model->dev->account, before);
@@ -135,6 +139,7 @@ void editor_close(struct editor *e)
         if (e->guard && e->guard->stop) e->guard->stop(e);
         site_free(e->site, dev);
     }
+    choose_free(e);
     struct buffer **all[] = {&e->delta,     &e->u,        &e->plain_value, &e->right_value,
                              &e->plain_key, &e->left_key, &e->right_key,   &e->w,
                              &e->scalars};

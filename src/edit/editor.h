@@ -8,7 +8,7 @@
 #include "edit/site.h"
 #include "model/model.h"
 
-enum { TRACE_MAX = 10000 };
+enum { TRACE_MAX = 10000, EDIT_VECTORS = 6 };
 
 struct trace { // one look at the loss
     float total, nll, kl, decay, f1, f2, length; // weighted terms of Eq. 13; |delta| before the step
@@ -16,6 +16,13 @@ struct trace { // one look at the loss
 
 // Which prompts' keys an edit's two places of k* average (METHOD 1.2).
 enum key_mean { KEY_PLAIN, KEY_MEAN, KEY_HALF };
+
+// A layer that an edit could have taken (METHOD 2, WilKE).
+struct candidate {
+    uint32_t layer;
+    double score;                  // |delta|^2 |W|_F^2 / |k|^2; NAN: not to be taken
+    double length, w_norm, k_norm; // |delta|, |W|_F, |k*| of the denominator's place
+};
 
 // One edit in the making. Vectors are on the device.
 struct edit {
@@ -26,6 +33,8 @@ struct edit {
     uint32_t number; // T, from 1
     enum key_mean left, right; // of C^-1 k*, and of W k* with the denominator
     bool own_residual;         // R = v* - W k_right instead of v* - W k_plain
+    const struct candidate *candidates; // [candidate_count], by ascending layers; NULL: one layer
+    uint32_t candidate_count;
     struct trace *trace;       // [steps]
     uint32_t steps, chosen; // looks at the loss; the one at the delta that was taken, from 0
     double v0, length, s, realised, kept, u_norm, w_norm, k_norm, milliseconds;
@@ -53,6 +62,7 @@ struct solver {
 struct guard { // NULL: leave alone
     const char *name, *cite;
     bool directions; // needs grad G
+    bool several;    // means nothing with a single layer
     bool (*start)(struct editor *editor);
     void (*key)(struct edit *edit);
     // Fills penalties[0] (earlier edits) and [1] (implicit knowledge).
@@ -61,6 +71,9 @@ struct guard { // NULL: leave alone
     bool (*commit)(struct editor *editor, struct edit *edit);  // after W was updated
     // What an edit of a journal did to the guard's own state before its commit.
     bool (*replay)(struct editor *editor, struct edit *edit);
+    // Appends pairs, so that base + pairs are the weights to be written and measured; edits go on
+    // without them (edit/finish.h). base: the tensor as the model's file has it.
+    bool (*finish)(struct device *dev, const struct tensor *base, struct pairs *pairs);
     void (*stop)(struct editor *editor);
 };
 
@@ -79,6 +92,8 @@ struct editor {
     struct buffer *plain_value, *right_value;               // W k [dim]
     struct buffer *plain_key, *left_key, *right_key, *w;    // [ffn]
     struct buffer *scalars;                                 // a few results of reductions
+    struct buffer *best[EDIT_VECTORS];                      // of the best layer so far
+    struct candidate *candidates;                           // of the edit at work [site_count]
     uint32_t edits;       // number of the last one
     uint32_t done_before; // requests at the head of the next sequence that a journal has done
     uint64_t text_id;     // of the corpus

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "edit/prune.h"
 
 // Core gradient space: V, an orthonormal basis of the span of all u (O-Edit Eq. 7, Eq. 11), and
 // the first q left singular vectors of grad G. Everything here is O(d (r + q)) an edit.
@@ -198,7 +199,35 @@ static const struct guard oedit_plus = {
     .replay = cgs_replay, .stop = cgs_stop,
 };
 
-const struct guard *const guards[] = {&none, &r_edit, &oedit, &oedit_plus, NULL};
+// The choice is the sequence's, wherever there are several layers: other guards may have it, too.
+static const struct guard wilke = {
+    .name = "wilke", .cite = "WilKE; O-Edit App. C.2", .several = true,
+};
+
+static bool prune_start(struct editor *e)
+{
+    return pairs_new(e->model->dev, e->model->config.dim, e->model->config.ffn, 16,
+                     &e->site->pairs);
+}
+
+static bool prune_commit(struct editor *e, struct edit *edit)
+{
+    (void)edit;
+    return pairs_add(&e->site->pairs, e->u->address, e->w->address, 1);
+}
+
+static void prune_stop(struct editor *e)
+{
+    pairs_free(&e->site->pairs);
+}
+
+static const struct guard prune = {
+    .name = "prune", .cite = "PRUNE; O-Edit App. C.2", .start = prune_start,
+    .commit = prune_commit, .finish = prune_pairs, .stop = prune_stop,
+};
+
+const struct guard *const guards[] = {&none,       &r_edit, &oedit, &oedit_plus,
+                                      &wilke,      &prune,  NULL};
 
 const struct guard *guard_find(const char *name)
 {

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "edit/blame.h"
+#include "edit/choose.h"
 #include "edit/update.h"
 #include "edit/value.h"
 
@@ -157,15 +158,23 @@ static bool phase(struct editor *e, const char *name)
     return true;
 }
 
+// Keys and value at the site at work.
+static bool search(struct editor *e, struct edit *edit, struct penalty penalties[2])
+{
+    const struct guard *guard = e->guard;
+    return phase(e, "keys") && keys_find(e, edit) && phase(e, "guard") &&
+           (edit->faulty || !guard->loss || guard->loss(e, edit, penalties)) &&
+           (edit->faulty || value_find(e, edit, penalties));
+}
+
 static bool edit_one(struct editor *e, struct edit *edit)
 {
     double started = log_clock();
     struct penalty penalties[2] = {0};
     const struct guard *guard = e->guard;
     edit->kept = 1;
-    bool ok = phase(e, "keys") && keys_find(e, edit) && phase(e, "guard") &&
-              (edit->faulty || !guard->loss || guard->loss(e, edit, penalties)) &&
-              (edit->faulty || value_find(e, edit, penalties));
+    bool ok = e->site_count > 1 ? choose(e, edit, penalties, search)
+                                : search(e, edit, penalties);
     if (ok && edit->faulty) return edit_blame(e, edit, penalties);
     ok = ok && phase(e, "solve") && e->solver->solve(e, edit) && phase(e, "guard") &&
          (!guard->project || guard->project(e, edit)) &&
@@ -175,6 +184,7 @@ static bool edit_one(struct editor *e, struct edit *edit)
     edit->milliseconds = 1e3 * (log_clock() - started);
     warn(e, edit);
     e->edits++;
+    e->site->edits += !edit->noop;
     return true;
 }
 
@@ -197,6 +207,14 @@ static bool run_prepared(struct editor *e, const struct request *requests,
     return ok;
 }
 
+static bool prepare_sites(const struct editor *e, const struct prompts *prompts, uint32_t count,
+                          struct prepared prepared[static LAYERS_MAX])
+{
+    uint32_t layers[LAYERS_MAX];
+    for (uint32_t i = 0; i < e->site_count; i++) layers[i] = e->sites[i].layer;
+    return prepare(prepared, e->model, prompts, count, layers, e->site_count);
+}
+
 bool sequence_run(struct editor *e, const struct request *requests, uint32_t count,
                   edit_done done, void *user)
 {
@@ -213,14 +231,14 @@ bool sequence_run(struct editor *e, const struct request *requests, uint32_t cou
     progress_start(&bar, "editing", "edit", count - over);
     // Batches are what they would be had nothing been done before: their size is in the bits.
     for (uint32_t i = 0, taken; ok && i < count; i += taken) {
-        struct prepared prepared = {0};
+        struct prepared prepared[LAYERS_MAX] = {0};
         uint32_t from = over > i ? over - i : 0;
-        taken = prepare_count(prompts + i, count - i);
+        // An edit changes what layers above it see: with several, nothing can be done ahead.
+        taken = e->site_count > 1 ? 1 : prepare_count(prompts + i, count - i);
         if (from >= taken) continue;
-        ok = phase(e, "prepare") &&
-             prepare(&prepared, e->model, prompts + i, taken, e->site->layer) &&
-             run_prepared(e, requests + i, prompts + i, &prepared, from, taken, done, user, &bar);
-        prepared_free(&prepared);
+        ok = phase(e, "prepare") && prepare_sites(e, prompts + i, taken, prepared) &&
+             run_prepared(e, requests + i, prompts + i, prepared, from, taken, done, user, &bar);
+        for (uint32_t k = 0; k < e->site_count; k++) prepared_free(&prepared[k]);
     }
     progress_end(&bar);
     for (uint32_t i = 0; prompts && i < count; i++) prompts_free(&prompts[i]);

@@ -53,6 +53,7 @@ void site_free(struct site *s, struct device *dev)
 {
     factor_free(&s->factor);
     buffer_free(dev, &s->moment);
+    buffer_free(dev, &s->unfinished);
     buffer_free(dev, &s->directions);
     *s = (struct site){0};
 }

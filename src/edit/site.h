@@ -1,12 +1,14 @@
 // One edited layer: its matrix, the statistics of its keys, and what guards keep of its edits.
 #pragma once
 #include "edit/corpus.h"
+#include "edit/pairs.h"
 #include "linalg/project.h"
 #include "linalg/solve.h"
 
 struct site {
     uint32_t layer;
     struct buffer *matrix; // W [dim, ffn] f32, the model's
+    uint32_t edits;        // that are in it
     struct buffer *moment; // C [ffn, ffn]
     struct factor factor;
     double condition; // of C + shift I, estimated
@@ -17,6 +19,8 @@ struct site {
     struct buffer *directions; // [dim, dim]
     uint32_t direction_count;  // with singular values above rounding
     struct buffer *implicit_, *coefficients, *norms_v, *norms_g;
+    struct pairs pairs;         // for a guard with a finish
+    struct buffer *unfinished;  // W, while the matrix is finished (edit/finish.h)
 };
 
 // C of the site's layer from `all`, factored once: that it can be solved with is known before the
