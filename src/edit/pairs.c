@@ -1,5 +1,7 @@
 #include "edit/pairs.h"
 
+#include "io/journal.h"
+
 bool pairs_new(struct device *dev, uint32_t rows, uint32_t cols, uint32_t capacity,
                struct pairs *p)
 {

@@ -1,6 +1,5 @@
 // The pairs of all edits of one layer, whose sum of u w^T is dW_total (O-Edit Eq. 11).
 #pragma once
-#include "io/journal.h"
 #include "ops/ops.h"
 #include "vk/buffer.h"
 
@@ -17,6 +16,9 @@ void pairs_free(struct pairs *pairs); // accepts zero
 
 // Appends scale * u and w.  u: [rows]  w: [cols], unchanged. Runs and waits.
 bool pairs_add(struct pairs *pairs, fbuf u, fbuf w, float scale);
+
+struct journal;
+struct journal_tensor;
 
 // Those of a journal's layer that count, in their order. rows, cols: the tensor's.
 bool pairs_load(struct device *dev, const struct journal *journal,
