@@ -1,5 +1,6 @@
 #define _GNU_SOURCE // strcasestr
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,7 +129,9 @@ static void print_candidates(const struct journal_edit *e)
     printf("%-14s %10s %10s %10s %10s\n", "of layer", "score", "|delta|", "|W|_F", "|k|");
     for (uint32_t i = 0; i < e->candidate_count; i++) {
         const struct journal_candidate *c = &e->candidates[i];
-        printf("%-14u %10.4g %10.4g %10.4g %10.4g%s\n", c->layer, c->score, c->length, c->w_norm,
+        char score[16] = "none";
+        if (!isnan(c->score)) snprintf(score, sizeof score, "%.4g", c->score);
+        printf("%-14u %10s %10.4g %10.4g %10.4g%s\n", c->layer, score, c->length, c->w_norm,
                c->k_norm, c->layer == e->layer ? "  taken" : "");
     }
 }

@@ -61,7 +61,7 @@ bool oedit_save(struct oedit *o, const char *path)
     // Without a journal: the settings are told, the requests are the caller's.
     struct journal journal = {0};
     struct save save = {.weights = &o->opened.weights, .dev = &o->opened.dev,
-                        .journal = &journal, .edits = o->editor.edits};
+                        .journal = &journal};
     bool ok = record_header(&journal.header, &o->opened.weights, &o->editor, o->settings.seed) &&
               editor_finish(&o->editor) && save_editor(&save, &o->editor, path);
     ok = editor_go_on(&o->editor) && ok;

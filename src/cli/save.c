@@ -174,10 +174,12 @@ bool save_model(const struct save *s, const char *path)
 bool save_editor(struct save *s, struct editor *e, const char *path)
 {
     struct change changes[LAYERS_MAX];
-    s->count = 0;
-    for (uint32_t i = 0; i < e->site_count; i++)
-        if (e->sites[i].edits)
-            changes[s->count++] = (struct change){e->sites[i].layer, e->sites[i].matrix};
+    s->count = s->edits = 0;
+    for (uint32_t i = 0; i < e->site_count; i++) {
+        const struct site *site = &e->sites[i];
+        if (site->edits) changes[s->count++] = (struct change){site->layer, site->matrix};
+        s->edits += site->edits;
+    }
     s->changes = changes;
     return save_model(s, path);
 }

@@ -21,7 +21,7 @@ struct save {
 };
 
 bool save_model(const struct save *save, const char *path);
-// The same with an editor's matrices, as they are now, as the changes.
+// The same with an editor's matrices, as they are now, for changes and edits.
 bool save_editor(struct save *save, struct editor *editor, const char *path);
 
 // Refuses a path that is missing, the model's own, or cannot be written.
