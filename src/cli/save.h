@@ -1,4 +1,4 @@
-// The edited model as a file: everything as it was but the edited matrices, and where it comes from.
+// The edited model as a file: all as it was but the edited matrices, and where it comes from.
 #pragma once
 #include "edit/editor.h"
 #include "io/journal.h"

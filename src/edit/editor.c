@@ -122,7 +122,8 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
     ok = ok && (e->guard || fail(STATUS_USAGE, "--guard: unknown guard '%s'", o->guard));
     ok = ok && sites_new(e);
     const char *before = account_phase(&model->dev->account, "contexts");
-    ok = ok && vectors(e) && choose_new(e) && contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
+    ok = ok && vectors(e) && choose_new(e) &&
+         contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
     account_phase(&model->dev->account, "statistics");
     ok = ok && statistics(e, weights, o) && sites_start(e);
     account_phase(&model->dev->account, before);

@@ -91,11 +91,12 @@ static bool cgs_implicit(struct editor *e, struct edit *edit, struct matrix *g)
 // The span of V and G - V V^T G is that of V and G: a basis of both grows by what each edit adds.
 static bool cgs_joint(struct editor *e, struct edit *edit)
 {
+    struct site *s = e->site;
     uint64_t dim = e->model->config.dim;
     directions_count(e, edit);
     bool ok = true;
-    for (; ok && e->site->joint_rows < edit->q; e->site->joint_rows++)
-        ok = basis_push(&e->site->joint, e->site->directions->address + 4 * e->site->joint_rows * dim, NULL);
+    for (; ok && s->joint_rows < edit->q; s->joint_rows++)
+        ok = basis_push(&s->joint, s->directions->address + 4 * s->joint_rows * dim, NULL);
     return ok;
 }
 
@@ -139,7 +140,8 @@ static bool project_exact(struct editor *e, struct edit *edit)
     if (!cgs_joint(e, edit)) return false;
     struct cmd cmd;
     cmd_start(&cmd, e->model->dev, false);
-    project_out(&cmd, basis_matrix(&e->site->joint), e->u->address, e->site->coefficients->address, 2);
+    project_out(&cmd, basis_matrix(&e->site->joint), e->u->address,
+                e->site->coefficients->address, 2);
     bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
     return ok;

@@ -45,9 +45,11 @@ bool layers_read(struct hparams *h, const char *words, const struct config *conf
                                       "3,5,8", words);
         to = from;
         if (*at == '-' && (at++, !number(&at, &to)))
-            return fail(STATUS_USAGE, "--layers: got '%s', wanted a number behind %u-", words, from);
+            return fail(STATUS_USAGE, "--layers: got '%s', wanted a number behind %u-", words,
+                        from);
         if (to < from)
-            return fail(STATUS_USAGE, "--layers: got %u-%u, wanted the lower layer first", from, to);
+            return fail(STATUS_USAGE, "--layers: got %u-%u, wanted the lower layer first", from,
+                        to);
         if (*at != ',' && *at != '\0')
             return fail(STATUS_USAGE, "--layers: got '%s', wanted numbers and ranges, as 5-10 or "
                                       "3,5,8", words);

@@ -7,8 +7,7 @@
 struct prepared {
     struct device *dev;
     uint32_t rows;
-    uint32_t *first;          // row of each request's prompt 0 [requests]; its prompts follow; of the
-                              // lowest layer only
+    uint32_t *first; // row of each request's prompt 0 [requests]; of the lowest layer only
     struct buffer *mid, *key; // [rows, dim], [rows, ffn]
 };
 
