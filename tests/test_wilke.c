@@ -284,6 +284,62 @@ static void test_last_layer(void **state)
     free(t);
 }
 
+// NaN among the directions of grad G that a layer's penalty looks at.
+static void spoil(struct site *site)
+{
+    const float nan = NAN;
+    must(buffer_write(site->factor.dev, site->directions, 0, &nan, sizeof nan));
+}
+
+static bool not_the_first(void *user, const struct editor *e, const struct edit *edit)
+{
+    uint32_t *seen = user;
+    assert_int_equal(edit->candidate_count, 2);
+    assert_true(isnan(edit->candidates[0].score) && edit->candidates[1].score > 0);
+    assert_true(e->site->layer == 2 && !edit->faulty);
+    ++*seen;
+    return true;
+}
+
+// A layer at which a value is not finite is left out; where all are so, the edit fails.
+static void test_not_finite(void **state)
+{
+    struct test *t = rig_memory(1, sizeof *t);
+    struct dataset data = {0};
+    struct editor editor;
+    uint32_t seen = 0;
+    model_make(t, *state);
+    struct sequence_options options = {.solver = "memit", .guard = "oedit",
+                                       .text = tiny_path("text.txt"), .seed = 1};
+    hparams_fill(&options.hparams);
+    must(layers_read(&options.hparams, "1,2", &t->model.config));
+    must(dataset_from_strings(&data, facts[0][0], facts[0][1], facts[0][2]));
+    must(editor_open(&editor, &t->model, &t->weights, &t->tokenizer, &options));
+    spoil(&editor.sites[0]);
+    must(sequence_run(&editor, data.requests, 1, not_the_first, &seen));
+    assert_int_equal(seen, 1);
+    assert_true(editor.sites[0].edits == 0 && editor.sites[1].edits == 1);
+    editor_close(&editor);
+    must(model_restore(&t->model));
+    options = (struct sequence_options){.solver = "memit", .guard = "oedit",
+                                        .text = tiny_path("text.txt"), .seed = 1};
+    hparams_fill(&options.hparams);
+    must(layers_read(&options.hparams, "1,2", &t->model.config));
+    must(editor_open(&editor, &t->model, &t->weights, &t->tokenizer, &options));
+    spoil(&editor.sites[0]);
+    spoil(&editor.sites[1]);
+    assert_false(sequence_run(&editor, data.requests, 1, not_the_first, &seen));
+    assert_int_equal(status_code(), STATUS_BAD_DATA);
+    printf("%s\n", status_message());
+    assert_non_null(strstr(status_message(), "edit 1 (\"the cat lives in\")"));
+    assert_int_equal(seen, 1);
+    status_clear();
+    editor_close(&editor);
+    dataset_free(&data);
+    model_drop(t);
+    free(t);
+}
+
 static void list_refused(const char *words, const char *why)
 {
     const struct config config = {.layers = 12};
@@ -346,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_oedit_two),  cmocka_unit_test(test_oedit_plus),
         cmocka_unit_test(test_plus_two),   cmocka_unit_test(test_last_layer),
         cmocka_unit_test(test_lists),      cmocka_unit_test(test_one_layer),
+        cmocka_unit_test(test_not_finite),
     };
     return cmocka_run_group_tests(tests, rig_open_in_folder, rig_close_in_folder);
 }

@@ -34,7 +34,7 @@ bool editor_finish(struct editor *e)
     for (uint32_t i = 0; ok && e->guard->finish && i < e->site_count; i++) {
         struct site *s = &e->sites[i];
         const struct tensor *base = weights_part(e->model->weights, PART_FFN_DOWN, s->layer);
-        if (s->edits == 0) continue;
+        if (s->edits == 0 || s->unfinished) continue;
         ok = buffer_new(dev, bytes, "unfinished weights", &s->unfinished) &&
              copy(e, s->matrix, s->unfinished) &&
              finish_matrix(dev, e->guard, base, &s->pairs, s->matrix);
