@@ -46,6 +46,7 @@ static void header_make(struct journal_header *h)
 
 static float pairs[EDITS][ROWS + COLS];
 static struct journal_look looks[EDITS][EDITS];
+static struct journal_candidate candidates[] = {{1, 2.5, 1, 3, 4}, {2, 0.5, 5, 6, 7}};
 static char *lists[][2] = {{"one", "zwei"}, {"", "Grüße"}};
 
 // Edit i: different in every field; the last has no effect.
@@ -66,6 +67,7 @@ static struct journal_edit edit_make(uint32_t i)
         .layer = 2, .noop = i == EDITS - 1, .looks = looks[i], .look_count = i + 1, .chosen = i,
         .v0 = 1.5 + i, .length = 2.5, .s = 0.1, .realised = 0.9, .kept = 1.0 / 3, .u_norm = 7,
         .w_norm = 1e-300, .k_norm = 3, .r = i, .q = 2 * i,
+        .candidates = i ? candidates : NULL, .candidate_count = i ? 2 : 0, // the others had a choice
         .rows = i == EDITS - 1 ? 0 : ROWS, .cols = i == EDITS - 1 ? 0 : COLS,
         .u = (const uint8_t *)pairs[i], .w = (const uint8_t *)(pairs[i] + ROWS)};
 }
@@ -122,6 +124,12 @@ static void edit_check(const struct journal_edit *a, const struct journal_edit *
     assert_true(a->v0 == b->v0 && a->length == b->length && a->s == b->s &&
                 a->realised == b->realised && a->kept == b->kept && a->u_norm == b->u_norm &&
                 a->w_norm == b->w_norm && a->k_norm == b->k_norm && a->r == b->r && a->q == b->q);
+    assert_int_equal(a->candidate_count, b->candidate_count);
+    for (uint32_t i = 0; i < a->candidate_count; i++) {
+        const struct journal_candidate *c = &a->candidates[i], *d = &b->candidates[i];
+        assert_true(c->layer == d->layer && c->score == d->score && c->length == d->length &&
+                    c->w_norm == d->w_norm && c->k_norm == d->k_norm);
+    }
     assert_true(a->rows == b->rows && a->cols == b->cols);
     if (a->rows) assert_memory_equal(a->u, b->u, 4 * a->rows);
     if (a->cols) assert_memory_equal(a->w, b->w, 4 * a->cols);

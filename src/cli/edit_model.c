@@ -14,6 +14,7 @@
 #include "cli/opened.h"
 #include "cli/save.h"
 #include "cli/settings.h"
+#include "edit/finish.h"
 #include "edit/sequence.h"
 
 // What the callback of each edit writes to.
@@ -61,10 +62,12 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
     if (!ok) return false;
     cJSON_AddNumberToObject(json, "ms", edit->milliseconds);
     ok = log_edit(r, json);
+    char layer[24] = "";
+    if (editor->site_count > 1) snprintf(layer, sizeof layer, " layer %u,", editor->site->layer);
     if (ok && !r->args->json && !r->args->quiet)
-        printf("%u/%u  %s ->%s%s  loss %.3g to %.3g in %u steps, realised %.2f, kept %.2f, %.1f s\n",
+        printf("%u/%u  %s ->%s%s %s loss %.3g to %.3g in %u steps, realised %.2f, kept %.2f, %.1f s\n",
                edit->number, r->count, edit->request->prompt,
-               edit->request->target_new[0] == ' ' ? "" : " ", edit->request->target_new,
+               edit->request->target_new[0] == ' ' ? "" : " ", edit->request->target_new, layer,
                (double)edit->trace[0].total, (double)edit->trace[edit->chosen].total,
                edit->steps, edit->realised, edit->kept, edit->milliseconds / 1e3);
     fflush(stdout);
@@ -96,13 +99,12 @@ static bool finish(struct opened *o, struct editor *e, const struct args *args,
                    const struct dataset *data, struct report *r, struct answers *answers)
 {
     struct journal journal;
+    if (!editor_finish(e)) return false;
     if (args->answers && !answers_after(answers, &o->model, &o->tokenizer)) return false;
     if (!journal_open(&journal, r->journal.path, false)) return false;
-    struct save save = {.weights = &o->weights, .dev = &o->dev, .matrix = o->model.edited,
-                        .layer = e->hparams.layer, .journal = &journal,
-                        .dtype = save_dtype(args->out_type, &o->weights, e->hparams.layer),
-                        .edits = (uint32_t)journal_remaining(&journal)};
-    bool ok = save_model(&save, args->out);
+    struct save save = {.weights = &o->weights, .dev = &o->dev, .journal = &journal,
+                        .out_type = args->out_type};
+    bool ok = save_editor(&save, e, args->out);
     if (ok && args->answers && !args->json) answers_print(answers, data);
     if (ok && args->json) ok = print_json(o, &journal, args, data, r, answers);
     journal_free(&journal);

@@ -11,9 +11,12 @@ enum projector { PROJECTOR_PAPER, PROJECTOR_EXACT };           // Eq. 28 as prin
 enum optimizer { OPTIMIZER_ADAM, OPTIMIZER_GAUSS_NEWTON, OPTIMIZERS }; // of the value
 extern const char *const optimizer_names[OPTIMIZERS];
 
+enum { LAYERS_MAX = 64 };
+
 struct hparams {
     char model[64]; // whose they are
     uint32_t layer;
+    uint32_t layers[LAYERS_MAX], layer_count; // to choose from at each edit, ascending; 0: `layer`
     double lambda;                    // weight of C (Eq. 6, App. C.2)
     enum optimizer optimizer;
     double rate, stop, kl, decay, clamp; // of the value's optimisation (Eq. 5)

@@ -9,7 +9,7 @@
 static bool solve_key(struct editor *e, struct edit *edit, fbuf key, double *product)
 {
     struct solve_report report = {0};
-    if (!factor_solve(&e->factor, e->left_key->address, e->w->address, &report) ||
+    if (!factor_solve(&e->site->factor, e->left_key->address, e->w->address, &report) ||
         !editor_dot(e, e->w->address, key, e->model->config.ffn, product))
         return false;
     if (isfinite(*product) && *product > 0) return true;

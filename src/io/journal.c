@@ -119,6 +119,14 @@ size_t journal_remaining(const struct journal *j)
     return count;
 }
 
+size_t journal_layer_remaining(const struct journal *j, uint32_t layer)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < j->edit_count; i++)
+        count += j->edits[i].layer == layer && journal_edit_counts(&j->edits[i]);
+    return count;
+}
+
 void journal_header_free(struct journal_header *h)
 {
     for (size_t i = 0; i < h->setting_count; i++) {
@@ -138,6 +146,7 @@ void journal_edit_free(struct journal_edit *edit)
 {
     request_free(&edit->request);
     free(edit->looks);
+    free(edit->candidates);
     *edit = (struct journal_edit){0};
 }
 

@@ -35,6 +35,11 @@ struct journal_look { // one look at the loss: weighted terms of O-Edit Eq. 13, 
     float total, nll, kl, decay, f1, f2, length;
 };
 
+struct journal_candidate { // a layer that the edit could have taken
+    uint32_t layer;
+    double score, length, w_norm, k_norm; // the lowest score is taken; NAN: it has none
+};
+
 struct journal_edit {
     uint32_t number; // from 1
     struct request request;
@@ -45,6 +50,8 @@ struct journal_edit {
     uint32_t look_count, chosen; // the look at the delta that was taken, from 0
     double v0, length, s, realised, kept, u_norm, w_norm, k_norm;
     uint32_t r, q;
+    struct journal_candidate *candidates; // [candidate_count]; none: there was one layer
+    uint32_t candidate_count;
     uint32_t rows, cols;
     const uint8_t *u, *w; // f32 [rows], [cols]: dW = u w^T; perhaps not aligned
 };
@@ -79,12 +86,14 @@ bool journal_sniff(const char *path); // says whether the file begins as journal
 // Edits that are in the weights: neither reverted nor without effect.
 bool journal_edit_counts(const struct journal_edit *edit);
 size_t journal_remaining(const struct journal *journal);
+size_t journal_layer_remaining(const struct journal *journal, uint32_t layer); // of that layer
 void journal_edit_free(struct journal_edit *edit); // not u and w
 
-// Fails unless the journal's edits are of this model, and of one tensor that it has: *tensor.
+// Fails unless the journal's edits are of this model, and its tensor number `index`, which is less
+// than tensor_count or 0, is one that the model has: *tensor.
 struct weights;
 struct tensor;
-bool journal_base(const struct journal *journal, struct weights *weights,
+bool journal_base(const struct journal *journal, struct weights *weights, size_t index,
                   const struct tensor **tensor);
 
 // Sets a name that is new. Values are copied.

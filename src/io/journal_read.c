@@ -131,6 +131,26 @@ static bool take_pair(struct cursor *c, struct journal_edit *e)
     return take(c, 4ull * e->rows, &e->u) && take(c, 4ull * e->cols, &e->w);
 }
 
+static bool take_candidates(struct cursor *c, struct journal_edit *e)
+{
+    uint32_t count = 0;
+    bool ok = true, own = false; // its own layer is one of them
+    if (c->at == c->size) return true;
+    if (!take_count(c, 36, &count)) return false;
+    if (count == 0) return bad(c, "its list of layers is empty");
+    e->candidates = mem_new(count, sizeof *e->candidates, "a journal");
+    e->candidate_count = e->candidates ? count : 0;
+    for (uint32_t i = 0; ok && i < e->candidate_count; i++) {
+        struct journal_candidate *k = &e->candidates[i];
+        double *numbers[] = {&k->score, &k->length, &k->w_norm, &k->k_norm};
+        ok = take_u32(c, &k->layer);
+        for (size_t n = 0; ok && n < sizeof numbers / sizeof *numbers; n++)
+            ok = take_into(c, numbers[n], sizeof *numbers[n]);
+        own = own || k->layer == e->layer;
+    }
+    return ok && e->candidates && (own || bad(c, "its layer is none of those it chose from"));
+}
+
 static bool read_edit(struct cursor *c, struct journal *j)
 {
     if (!mem_grow(&j->edits, &j->edit_capacity, j->edit_count + 1, sizeof *j->edits, "a journal"))
@@ -145,7 +165,8 @@ static bool read_edit(struct cursor *c, struct journal *j)
               take_looks(c, e);
     for (size_t i = 0; ok && i < sizeof numbers / sizeof *numbers; i++)
         ok = take_into(c, numbers[i], sizeof *numbers[i]);
-    return ok && take_u32(c, &e->r) && take_u32(c, &e->q) && take_pair(c, e);
+    return ok && take_u32(c, &e->r) && take_u32(c, &e->q) && take_pair(c, e) &&
+           take_candidates(c, e);
 }
 
 static bool read_revert(struct cursor *c, struct journal *j)

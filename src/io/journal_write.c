@@ -71,6 +71,21 @@ static void put_request(struct pack *p, const struct request *r)
     put_list(p, &r->generations);
 }
 
+// An edit that had no choice ends before.
+static void put_candidates(struct pack *p, const struct journal_edit *e)
+{
+    if (e->candidate_count == 0) return;
+    put_u32(p, e->candidate_count);
+    for (uint32_t i = 0; i < e->candidate_count; i++) {
+        const struct journal_candidate *c = &e->candidates[i];
+        put_u32(p, c->layer);
+        put_f64(p, c->score);
+        put_f64(p, c->length);
+        put_f64(p, c->w_norm);
+        put_f64(p, c->k_norm);
+    }
+}
+
 static void put_edit(struct pack *p, const struct journal_edit *e)
 {
     put_u32(p, e->number);
@@ -89,6 +104,7 @@ static void put_edit(struct pack *p, const struct journal_edit *e)
     put_u32(p, e->cols);
     put(p, e->u, e->rows * sizeof(float));
     put(p, e->w, e->cols * sizeof(float));
+    put_candidates(p, e);
 }
 
 static void put_header(struct pack *p, const struct journal_header *h)

@@ -33,17 +33,19 @@ static void model_open(void)
 // What update_sum gives the device: every byte of it must be there to be read.
 static void sum(const struct journal *j)
 {
-    const struct tensor *tensor = NULL;
-    if (!journal_base(j, &model, &tensor)) return;
     float total = 0;
-    for (size_t i = 0; i < j->edit_count; i++) {
-        const struct journal_edit *e = &j->edits[i];
-        if (!journal_edit_counts(e)) continue;
-        if (e->rows != tensor->rows || e->cols != tensor->cols) abort();
-        for (uint32_t k = 0; k < e->rows + e->cols; k++) {
-            float x;
-            memcpy(&x, k < e->rows ? e->u + 4ull * k : e->w + 4ull * (k - e->rows), sizeof x);
-            total += x;
+    for (size_t t = 0; t < j->header.tensor_count; t++) {
+        const struct tensor *tensor = NULL;
+        if (!journal_base(j, &model, t, &tensor)) return;
+        for (size_t i = 0; i < j->edit_count; i++) {
+            const struct journal_edit *e = &j->edits[i];
+            if (e->layer != j->header.tensors[t].layer || !journal_edit_counts(e)) continue;
+            if (e->rows != tensor->rows || e->cols != tensor->cols) abort();
+            for (uint32_t k = 0; k < e->rows + e->cols; k++) {
+                float x;
+                memcpy(&x, k < e->rows ? e->u + 4ull * k : e->w + 4ull * (k - e->rows), sizeof x);
+                total += x;
+            }
         }
     }
     static volatile float kept;

@@ -122,7 +122,10 @@ static void journal(const char *folder)
     snprintf(path, sizeof path, "%s/journal/run.journal", folder);
     unlink(path);
     must(journal_writer_open(&writer, path) && journal_begin(&writer, &header));
+    struct journal_candidate candidates[2] = {{0, 3, 1, 1, 1}, {1, 2, 1, 1, 1}};
     for (edit.number = 1; edit.number <= 3; edit.number++) {
+        edit.candidates = edit.number == 3 ? candidates : NULL;
+        edit.candidate_count = edit.number == 3 ? 2 : 0;
         edit.noop = edit.number == 2;
         edit.rows = edit.noop ? 0 : DIM;
         edit.cols = edit.noop ? 0 : FFN;
