@@ -9,6 +9,14 @@
 #include "io/adapter.h"
 #include "linalg/low_rank.h"
 
+static uint32_t pairs_count(const struct journal *j)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < j->edit_count; i++)
+        if (journal_edit_counts(&j->edits[i])) count += journal_pairs(&j->edits[i]);
+    return count;
+}
+
 // The pairs that count, one below the other: x [t, rows], y [t, cols].
 static bool pairs_load(const struct journal *j, const struct journal_tensor *t, struct device *dev,
                        uint32_t count, struct buffer **x, struct buffer **y)
@@ -19,9 +27,8 @@ static bool pairs_load(const struct journal *j, const struct journal_tensor *t, 
     for (size_t i = 0; u && w && i < j->edit_count; i++) {
         const struct journal_edit *e = &j->edits[i];
         if (!journal_edit_counts(e)) continue;
-        memcpy(u + at * t->rows, e->u, t->rows * sizeof *u);
-        memcpy(w + at * t->cols, e->w, t->cols * sizeof *w);
-        at++;
+        journal_pairs_copy(e, 1, u + at * t->rows, w + at * t->cols);
+        at += journal_pairs(e);
     }
     bool ok = u && w && buffer_from(dev, u, count * t->rows * sizeof *u, "pairs of edits", x) &&
               buffer_from(dev, w, count * t->cols * sizeof *w, "pairs of edits", y);
@@ -46,7 +53,7 @@ static bool write(struct adapter *adapter, const struct weights *weights, const 
 bool journal_adapter(const struct journal *j, struct opened *o, const struct args *args)
 {
     const struct journal_tensor *t = &j->header.tensors[0];
-    uint32_t count = (uint32_t)journal_remaining(j), most = args->rank ? args->rank : count;
+    uint32_t count = pairs_count(j), most = args->rank ? args->rank : count;
     if (!count) return fail(STATUS_FAILED, "%s has no edits left: there is no adapter", j->where);
     if (most > count) most = count;
     if (most > t->rows) most = (uint32_t)t->rows;

@@ -102,10 +102,11 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
 {
     const struct hparams *h = &e->hparams;
     struct corpus corpus = {0};
+    if (e->solver->make && !e->guard->directions) return true; // needs neither C nor grad G
     bool ok = corpus_open(e, weights, o, &corpus);
     corpus.unkept = o->unkept;
-    ok = ok && stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
-         moment_factor(e);
+    if (ok && !e->solver->make)
+        ok = stats_moment(e->model, weights, &corpus, h->layer, &e->moment) && moment_factor(e);
     e->text_id = corpus.id;
     if (ok && e->guard->directions) {
         struct corpus part = corpus_part(&corpus, o->text ? h->grad_tokens : corpus.count / 4);
@@ -113,6 +114,20 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
     }
     corpus_free(&corpus);
     return ok;
+}
+
+// A guard works on a value's optimisation or on pairs; a solver has to have them.
+static bool axes_fit(const struct editor *e)
+{
+    const struct solver *s = e->solver;
+    const struct guard *g = e->guard;
+    if (s->make && (g->key || g->loss))
+        return fail(STATUS_USAGE, "--guard %s changes %s, which solver %s has not", g->name,
+                    g->key ? "k*" : "the optimisation of v*", s->name);
+    if (s->dense && (g->project || g->commit))
+        return fail(STATUS_USAGE, "--guard %s projects pairs, the updates of solver %s are dense",
+                    g->name, s->name);
+    return true;
 }
 
 bool editor_open(struct editor *e, struct model *model, struct weights *weights,
@@ -123,6 +138,7 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
     o->hparams = (struct hparams){0};
     bool ok = e->solver || fail(STATUS_USAGE, "--solver: unknown solver '%s'", o->solver);
     ok = ok && (e->guard || fail(STATUS_USAGE, "--guard: unknown guard '%s'", o->guard));
+    ok = ok && axes_fit(e);
     if (ok && e->hparams.layer >= model->config.layers)
         ok = fail(STATUS_USAGE, "--layer: got %u, the model has layers 0 to %u", e->hparams.layer,
                   model->config.layers - 1);
@@ -130,6 +146,7 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
     ok = ok && vectors(e) && contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
     account_phase(&model->dev->account, "statistics");
     ok = ok && statistics(e, weights, o) && model_edit(model, e->hparams.layer) &&
+         (!e->solver->start || e->solver->start(e)) &&
          (!e->guard->start || e->guard->start(e));
     account_phase(&model->dev->account, before);
     if (!ok) editor_close(e);
@@ -141,10 +158,11 @@ void editor_close(struct editor *e)
     if (!e->model) return;
     struct device *dev = e->model->dev;
     if (e->guard && e->guard->stop) e->guard->stop(e);
+    if (e->solver && e->solver->stop) e->solver->stop(e);
     factor_free(&e->factor);
     struct buffer **all[] = {&e->moment,      &e->directions, &e->delta,     &e->u, &e->plain_value,
                              &e->right_value, &e->plain_key,  &e->left_key,  &e->right_key, &e->w,
-                             &e->scalars};
+                             &e->scalars,     &e->us,         &e->ws};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_free(dev, all[i]);
     contexts_free(&e->contexts);
     hparams_free(&e->hparams);

@@ -141,6 +141,21 @@ void journal_edit_free(struct journal_edit *edit)
     *edit = (struct journal_edit){0};
 }
 
+uint32_t journal_pairs(const struct journal_edit *e)
+{
+    return e->rank ? e->rank : e->rows;
+}
+
+void journal_pairs_copy(const struct journal_edit *e, float sign, float *u, float *w)
+{
+    uint32_t pairs = journal_pairs(e);
+    memcpy(w, e->w, (size_t)pairs * e->cols * sizeof *w);
+    if (e->rank) memcpy(u, e->u, (size_t)pairs * e->rows * sizeof *u);
+    // Row i of a dense edit goes with the unit vector i.
+    for (size_t i = 0; i < (size_t)pairs * e->rows; i++)
+        u[i] = e->rank ? sign * u[i] : i / e->rows == i % e->rows ? sign : 0;
+}
+
 void journal_free(struct journal *j)
 {
     journal_header_free(&j->header);
