@@ -13,6 +13,7 @@
 #include "edit/answer.h"
 #include "edit/blame.h"
 #include "edit/many.h"
+#include "io/journal.h"
 
 static const float LEAST = 0x1p-23f; // the paper's small constant, which it gives no value
 
