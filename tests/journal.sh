@@ -284,6 +284,36 @@ refused 2 "got 2-0, wanted the lower layer first" edit --guard wilke --layers 2-
 refused 2 "got 3 in '0-3', the model has layers 0 to 2" edit --guard wilke --layers 0-3 -o x.gguf
 refused 2 "got 1 twice" edit --guard wilke --layers 0-1,1 -o x.gguf
 [ ! -e x.gguf.journal ] || wrong "a refused edit left its journal"
+# ---- edits of several pairs, and dense ones ----
+for solver in "ultraedit --contexts 2" "ultraedit --contexts 1 --guard oedit-plus" "ft" "ft-l"; do
+    rm -f form.gguf* again.gguf* back.gguf form.lora
+    # shellcheck disable=SC2206
+    options=(-m base.gguf -r facts.jsonl --text text.txt --tokens 1500 --solver $solver)
+    right "$oedit" edit "${options[@]}" -n 6 -o form.gguf
+    for n in 1 2 5 6; do
+        right "$oedit" edit "${options[@]}" -o again.gguf --resume -n $n
+    done
+    same form.gguf again.gguf
+    same form.gguf.journal again.gguf.journal
+    right "$oedit" apply form.gguf.journal -m base.gguf -o back.gguf --lora form.lora
+    same form.gguf back.gguf
+    says "of |dW|" err.txt
+    [ -s form.lora ] || wrong "$solver: no adapter"
+    right "$oedit" verify form.gguf --base base.gguf
+    right "$oedit" show form.gguf.journal 3
+    case $solver in
+        ft*) says "dense" out.txt ;;
+        *) says "pairs" out.txt ;;
+    esac
+    right "$oedit" revert form.gguf.journal 2 -m base.gguf -o less.gguf
+    right "$oedit" verify less.gguf form.gguf.journal --base base.gguf
+    right "$oedit" diff form.gguf.journal again.gguf.journal
+    says "pairs" out.txt
+    right "$oedit" revert form.gguf.journal --all -m base.gguf -o none.gguf
+    same base.gguf none.gguf
+done
+refused 2 "the updates of solver ft are dense" edit --solver ft --guard oedit-plus -o x.gguf
+refused 2 "which solver ultraedit has not" edit --solver ultraedit --guard oedit -o x.gguf
 
 # ---- what does not belong together ----
 refused 2 "wanted both --model and --out" "$oedit" revert whole.gguf.journal 1 -o x.gguf

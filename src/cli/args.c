@@ -19,7 +19,7 @@ static const struct option table[] = {
     {"out", 'o', OPTION_TEXT, AT(out), "FILE", "the file to write", C_EDIT | C_APPLY | C_REVERT | C_STATS | C_GRAD | C_BENCH | C_SELFTEST, 0, 0},
     {"", 'n', OPTION_U32, AT(n), "N", "at most N requests (generate: new tokens)", C_EDIT | C_EVAL | C_GENERATE | C_BENCH, 0, U32_MAX},
     {"skip", 0, OPTION_U64, AT(skip), "K", "leave out the first K requests", C_EDIT | C_EVAL | C_BENCH, 0, 1e15},
-    {"solver", 0, OPTION_CHOICE, AT(solver), "memit|rome", "how an edit becomes a matrix [memit]", C_EDIT | C_BENCH, 0, 0},
+    {"solver", 0, OPTION_CHOICE, AT(solver), "memit|rome|ft|ft-l|ultraedit", "how an edit becomes a matrix [memit]", C_EDIT | C_BENCH, 0, 0},
     {"guard", 0, OPTION_CHOICE, AT(guard), "none|r-edit|oedit|oedit-plus|wilke|prune", "what keeps edits apart [none]", C_EDIT | C_BENCH, 0, 0},
     {"layer", 0, OPTION_U32, AT(layer), "L", "the edited layer [the model's hparams]", C_EDIT | C_STATS | C_GRAD | C_BENCH, 0, 1000},
     {"layers", 0, OPTION_TEXT, AT(layers), "LIST", "as 5-10: each edit takes the best of them (WilKE's score)", C_EDIT, 0, 0},

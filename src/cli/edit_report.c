@@ -56,6 +56,7 @@ cJSON *edit_json(const struct journal_edit *e)
     number(o, "u", e->u_norm);
     number(o, "w", e->w_norm);
     number(o, "dw", e->u_norm * e->w_norm);
+    if (!e->noop) number(o, "rank", journal_pairs(e)); // at most: a dense edit has all rows
     cJSON_AddBoolToObject(o, "noop", e->noop);
     cJSON_AddBoolToObject(o, "reverted", e->reverted);
     return o;

@@ -102,7 +102,7 @@ bool journal_adapter(const struct journal *j, struct opened *o, const struct arg
     uint32_t most = 0; // the largest rank there can be
     for (size_t i = 0; i < j->header.tensor_count; i++) {
         const struct journal_tensor *t = &j->header.tensors[i];
-        uint32_t count = (uint32_t)journal_layer_remaining(j, t->layer);
+        uint32_t count = journal_layer_pairs(j, t->layer);
         if (count > t->rows) count = (uint32_t)t->rows;
         if (count > most) most = count;
     }

@@ -153,6 +153,8 @@ static void print_edit(const struct journal_edit *e)
     print_candidates(e);
     printf("%-14s %.6g (|u| %.6g, |w| %.6g)\n", "|dW|", e->u_norm * e->w_norm, e->u_norm,
            e->w_norm);
+    if (!e->noop && e->rank != 1)
+        printf(e->rank ? "%-14s %u pairs\n" : "%-14s dense\n", "form", e->rank);
     printf("%-14s %.4f\n%-14s %.4f\n", "realised", e->realised, "kept", e->kept);
     printf("%-14s r = %u, q = %u\n", "directions", e->r, e->q);
     printf("%-14s %10s %10s %10s %10s %10s %10s %10s\n", "look", "loss", "nll", "kl", "decay", "f1",

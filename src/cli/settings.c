@@ -8,7 +8,8 @@
 // Words in the order of the option table.
 const char *settings_solver(const struct args *args)
 {
-    return (const char *[]){"memit", "rome"}[args->solver < 0 ? 0 : args->solver];
+    static const char *const names[] = {"memit", "rome", "ft", "ft-l", "ultraedit"};
+    return names[args->solver < 0 ? 0 : args->solver];
 }
 
 const char *settings_guard(const struct args *args)

@@ -66,13 +66,14 @@ static bool corpus_open(struct editor *e, struct weights *weights,
 static bool statistics(struct editor *e, struct weights *weights, const struct sequence_options *o)
 {
     struct corpus corpus = {0};
+    if (e->solver->make && !e->guard->directions) return true; // needs neither C nor grad G
     bool ok = corpus_open(e, weights, o, &corpus);
     corpus.unkept = o->unkept;
     struct corpus part = {0};
     if (ok) part = corpus_part(&corpus, o->text ? e->hparams.grad_tokens : corpus.count / 4);
     for (uint32_t i = 0; ok && i < e->site_count; i++)
-        ok = site_measure(&e->sites[i], e->model, weights, e->hparams.ridge, &corpus,
-                          e->guard->directions ? &part : NULL);
+        ok = site_measure(&e->sites[i], e->model, weights, e->hparams.ridge,
+                          e->solver->make ? NULL : &corpus, e->guard->directions ? &part : NULL);
     e->text_id = corpus.id;
     corpus_free(&corpus);
     return ok;
@@ -107,9 +108,27 @@ static bool sites_start(struct editor *e)
         e->site = &e->sites[i];
         ok = model_edit(e->model, e->site->layer);
         e->site->matrix = e->model->layers[e->site->layer].edited;
-        ok = ok && (!e->guard->start || e->guard->start(e));
+        ok = ok && (!e->solver->start || e->solver->start(e)) &&
+             (!e->guard->start || e->guard->start(e));
     }
     return ok;
+}
+
+// A guard works on a value's optimisation or on pairs; a solver has to have them.
+static bool axes_fit(const struct editor *e)
+{
+    const struct solver *s = e->solver;
+    const struct guard *g = e->guard;
+    if (s->make && (g->key || g->loss))
+        return fail(STATUS_USAGE, "--guard %s changes %s, which solver %s has not", g->name,
+                    g->key ? "k*" : "the optimisation of v*", s->name);
+    if (s->dense && (g->project || g->commit))
+        return fail(STATUS_USAGE, "--guard %s projects pairs, the updates of solver %s are dense",
+                    g->name, s->name);
+    if (s->make && e->site_count > 1)
+        return fail(STATUS_USAGE, "--layers: layers are chosen by v*, which solver %s has not",
+                    s->name);
+    return true;
 }
 
 bool editor_open(struct editor *e, struct model *model, struct weights *weights,
@@ -120,7 +139,7 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
     o->hparams = (struct hparams){0};
     bool ok = e->solver || fail(STATUS_USAGE, "--solver: unknown solver '%s'", o->solver);
     ok = ok && (e->guard || fail(STATUS_USAGE, "--guard: unknown guard '%s'", o->guard));
-    ok = ok && sites_new(e);
+    ok = ok && sites_new(e) && axes_fit(e);
     const char *before = account_phase(&model->dev->account, "contexts");
     ok = ok && vectors(e) && choose_new(e) &&
          contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
@@ -138,12 +157,13 @@ void editor_close(struct editor *e)
     for (uint32_t i = 0; i < e->site_count; i++) {
         e->site = &e->sites[i];
         if (e->guard && e->guard->stop) e->guard->stop(e);
+        if (e->solver && e->solver->stop) e->solver->stop(e);
         site_free(e->site, dev);
     }
     choose_free(e);
     struct buffer **all[] = {&e->delta,     &e->u,        &e->plain_value, &e->right_value,
                              &e->plain_key, &e->left_key, &e->right_key,   &e->w,
-                             &e->scalars};
+                             &e->scalars,   &e->us,       &e->ws};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_free(dev, all[i]);
     free(e->sites);
     contexts_free(&e->contexts);

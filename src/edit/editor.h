@@ -39,6 +39,9 @@ struct edit {
     uint32_t steps, chosen; // looks at the loss; the one at the delta that was taken, from 0
     double v0, length, s, realised, kept, u_norm, w_norm, k_norm, milliseconds;
     uint32_t r, q;
+    uint32_t rank; // pairs: 1 in editor->u, w; more in us, ws; 0: editor->dense is dW
+    uint32_t note_count; // floats of editor->notes
+    const char *why; // a solver's reason for having changed nothing, or NULL
     bool noop;   // nothing was left to write
     bool faulty; // a value was not finite on the way,
     bool diverged; // and it was the optimisation that led there
@@ -51,12 +54,23 @@ struct penalty { // lambda * mean_i g(cos(row i, delta))
 };
 
 struct editor;
+struct journal_edit;
+struct tuning;  // of solver_ft.c
+struct running; // of solver_ultra.c
 
 struct solver {
     const char *name, *cite;
     enum key_mean left, right;
     // From edit and editor->delta, left_key, right_key to the pair editor->u, editor->w.
     bool (*solve)(struct editor *editor, struct edit *edit);
+    // Or, without keys, value and C: from a request to the pairs us, ws, or to editor->dense. Fills
+    // edit->rank, and trace, which has room for one look more than hparams.steps.
+    bool (*make)(struct editor *editor, struct edit *edit);
+    bool dense; // make's updates are dense
+    bool (*start)(struct editor *editor);
+    // What an edit of a journal did to the solver's own state.
+    bool (*replay)(struct editor *editor, const struct journal_edit *record);
+    void (*stop)(struct editor *editor); // accepts a start that failed
 };
 
 struct guard { // NULL: leave alone
@@ -94,6 +108,12 @@ struct editor {
     struct buffer *scalars;                                 // a few results of reductions
     struct buffer *best[EDIT_VECTORS];                      // of the best layer so far
     struct candidate *candidates;                           // of the edit at work [site_count]
+    struct buffer *us, *ws; // an edit of several pairs: [rank, dim], [rank, ffn]
+    uint32_t room;          // pairs that fit
+    struct buffer *dense;   // a dense edit: dW [dim, ffn]
+    struct buffer *notes;   // of the last edit, for the journal: what `replay` needs
+    struct tuning *tuning;
+    struct running *running;
     uint32_t edits;       // number of the last one
     uint32_t done_before; // requests at the head of the next sequence that a journal has done
     uint64_t text_id;     // of the corpus

@@ -26,6 +26,7 @@ struct hparams {
     enum cosine_mode cosine;
     enum projector projector;
     double ridge; // times mean(diag C)
+    double limit; // ft-l: |dW_ij| at most
     uint32_t contexts, context_short, context_long; // prefixes and their tokens
     uint32_t block, stats_tokens, grad_tokens;
     char **context_texts; // fixed prefixes instead of sampled ones [context_text_count]

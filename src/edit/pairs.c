@@ -1,5 +1,8 @@
 #include "edit/pairs.h"
 
+#include <stdlib.h>
+
+#include "base/mem.h"
 #include "io/journal.h"
 
 bool pairs_new(struct device *dev, uint32_t rows, uint32_t cols, uint32_t capacity,
@@ -64,14 +67,19 @@ bool pairs_load(struct device *dev, const struct journal *j, const struct journa
                 struct pairs *p)
 {
     const uint64_t rows = t->rows, cols = t->cols;
-    uint32_t count = (uint32_t)journal_layer_remaining(j, t->layer);
-    bool ok = pairs_new(dev, (uint32_t)rows, (uint32_t)cols, count, p);
+    const uint32_t count = journal_layer_pairs(j, t->layer);
+    float *u = mem_new(count * rows, sizeof *u, "pairs of edits");
+    float *w = mem_new(count * cols, sizeof *w, "pairs of edits");
+    bool ok = u && w && pairs_new(dev, (uint32_t)rows, (uint32_t)cols, count, p);
     for (size_t i = 0; ok && i < j->edit_count; i++) {
         const struct journal_edit *e = &j->edits[i];
         if (e->layer != t->layer || !journal_edit_counts(e)) continue;
-        ok = buffer_write(dev, p->u, 4 * p->count * rows, e->u, 4 * rows) &&
-             buffer_write(dev, p->w, 4 * p->count * cols, e->w, 4 * cols);
-        p->count += ok;
+        journal_pairs_copy(e, 1, u + p->count * rows, w + p->count * cols);
+        p->count += journal_pairs(e);
     }
+    ok = ok && buffer_write(dev, p->u, 0, u, count * rows * sizeof *u) &&
+         buffer_write(dev, p->w, 0, w, count * cols * sizeof *w);
+    free(u);
+    free(w);
     return ok;
 }

@@ -115,8 +115,9 @@ static bool set_sites(struct journal_header *h, const struct editor *e)
         snprintf(moment, sizeof moment, "C%s", number);
         snprintf(condition, sizeof condition, "condition%s", number);
         snprintf(directions, sizeof directions, "grad G%s", number);
-        ok = set_digest(h, moment, dev, s->moment, c->ffn) &&
-             journal_set_number(h, condition, SETTING_NUMBER | SETTING_MADE, s->condition) &&
+        ok = (!s->moment ||
+              (set_digest(h, moment, dev, s->moment, c->ffn) &&
+               journal_set_number(h, condition, SETTING_NUMBER | SETTING_MADE, s->condition))) &&
              (!s->directions || set_digest(h, directions, dev, s->directions, c->dim));
     }
     return ok;
@@ -159,23 +160,50 @@ static bool candidates_copy(struct journal_edit *r, const struct edit *edit)
     return r->candidates != NULL;
 }
 
-bool record_edit(struct journal_edit *r, const struct editor *e, const struct edit *edit,
-                 float *pair)
+// Reads the first `count` floats of a buffer to the end of the room, of which `used` are taken.
+static bool room_read(const struct editor *e, struct buffer *buffer, uint64_t count,
+                      struct record_room *room, uint64_t *used)
+{
+    bool ok = buffer_read(e->model->dev, buffer, 0, room->data + *used, count * sizeof(float));
+    *used += count;
+    return ok;
+}
+
+// u, then w, then the notes.
+static bool numbers_copy(struct journal_edit *r, const struct editor *e, const struct edit *edit,
+                         struct record_room *room)
 {
     const struct config *c = &e->model->config;
+    bool single = edit->rank == 1 && !e->solver->make;
+    r->note_count = edit->note_count;
+    if (!edit->noop) {
+        r->rank = edit->rank;
+        r->rows = c->dim;
+        r->cols = c->ffn;
+    }
+    const uint64_t u = (uint64_t)r->rank * r->rows;
+    const uint64_t w = (uint64_t)(r->rank ? r->rank : r->rows) * r->cols;
+    if (!mem_grow(&room->data, &room->capacity, (size_t)(u + w + r->note_count) + 1,
+                  sizeof *room->data, "a journal record"))
+        return false;
+    uint64_t used = 0;
+    r->u = u ? (const uint8_t *)room->data : NULL;
+    r->w = (const uint8_t *)(room->data + u);
+    r->notes = (const uint8_t *)(room->data + u + w);
+    return (!u || room_read(e, single ? e->u : e->us, u, room, &used)) &&
+           (!w || room_read(e, !u ? e->dense : single ? e->w : e->ws, w, room, &used)) &&
+           (!r->note_count || room_read(e, e->notes, r->note_count, room, &used));
+}
+
+bool record_edit(struct journal_edit *r, const struct editor *e, const struct edit *edit,
+                 struct record_room *room)
+{
     *r = (struct journal_edit){
         .number = edit->number, .request = *edit->request, .layer = e->site->layer,
         .noop = edit->noop, .chosen = edit->chosen, .v0 = edit->v0, .length = edit->length,
         .s = edit->s, .realised = edit->realised, .kept = edit->kept, .u_norm = edit->u_norm,
         .w_norm = edit->w_norm, .k_norm = edit->k_norm, .r = edit->r, .q = edit->q};
-    if (!looks_copy(r, edit) || !candidates_copy(r, edit)) return false;
-    if (edit->noop) return true;
-    r->rows = c->dim;
-    r->cols = c->ffn;
-    r->u = (const uint8_t *)pair;
-    r->w = (const uint8_t *)(pair + c->dim);
-    return buffer_read(e->model->dev, e->u, 0, pair, c->dim * sizeof *pair) &&
-           buffer_read(e->model->dev, e->w, 0, pair + c->dim, c->ffn * sizeof *pair);
+    return looks_copy(r, edit) && candidates_copy(r, edit) && numbers_copy(r, e, edit, room);
 }
 
 void record_edit_free(struct journal_edit *record)
@@ -185,7 +213,18 @@ void record_edit_free(struct journal_edit *record)
     *record = (struct journal_edit){0};
 }
 
-// One edit as it was, without its search: the pair is known.
+// A dense edit has no directions for a guard to see.
+static bool replay_dense(struct editor *e, const struct journal_edit *r)
+{
+    if (!e->dense)
+        return fail(STATUS_BAD_DATA, "edit %u of the journal is dense, solver %s makes pairs",
+                    r->number, e->solver->name);
+    return update_load_dense(e->model->dev, r, e->dense) &&
+           update_dense(e->model->dev, e->dense->address, e->site->matrix->address, r->rows,
+                        r->cols);
+}
+
+// One edit as it was, without its search: the pairs are known.
 static bool replay(struct editor *e, struct site *site, const struct journal_edit *r)
 {
     const struct config *c = &e->model->config;
@@ -197,14 +236,19 @@ static bool replay(struct editor *e, struct site *site, const struct journal_edi
         if (!e->guard->replay(e, &edit)) return false;
     }
     e->site = site;
+    if (e->solver->replay && !e->solver->replay(e, r)) return false;
     if (e->guard->replay && !e->guard->loss && !e->guard->replay(e, &edit)) return false;
     editor_follow(e, &edit);
     if (r->noop) return true;
     site->edits++;
-    return update_load(e->model->dev, r, e->u, e->w) &&
-           update_add(e->model->dev, e->u->address, e->w->address, e->site->matrix->address,
-                      c->dim, c->ffn) &&
-           (!e->guard->commit || e->guard->commit(e, &edit));
+    if (r->rank == 0) return replay_dense(e, r);
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < r->rank; i++)
+        ok = update_load(e->model->dev, r, i, e->u, e->w) &&
+             update_add(e->model->dev, e->u->address, e->w->address, e->site->matrix->address,
+                        c->dim, c->ffn) &&
+             (!e->guard->commit || e->guard->commit(e, &edit));
+    return ok;
 }
 
 static struct site *site_of(struct editor *e, uint32_t layer)

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "edit/blame.h"
 #include "edit/choose.h"
+#include "edit/many.h"
 #include "edit/update.h"
 #include "edit/value.h"
 
@@ -117,7 +118,9 @@ static void warn_noop(const struct editor *e, const struct edit *edit)
     const struct trace *first = &edit->trace[0];
     char who[WHO_BYTES];
     edit_who(edit, who);
-    if (edit->u_norm > 0 || edit->kept < 1)
+    if (edit->why)
+        log_warn("%s: %s; the model is not changed", who, edit->why);
+    else if (edit->u_norm > 0 || edit->kept < 1)
         log_warn("%s: nothing is left of the update after projection; the model is not changed "
                  "(r = %u, q = %u of %u dimensions)", who, edit->r, edit->q, e->model->config.dim);
     else if ((double)first->total < e->hparams.stop)
@@ -167,19 +170,30 @@ static bool search(struct editor *e, struct edit *edit, struct penalty penalties
            (edit->faulty || value_find(e, edit, penalties));
 }
 
-static bool edit_one(struct editor *e, struct edit *edit)
+// The update by way of keys and a value.
+static bool update_find(struct editor *e, struct edit *edit)
 {
-    double started = log_clock();
     struct penalty penalties[2] = {0};
-    const struct guard *guard = e->guard;
-    edit->kept = 1;
     bool ok = e->site_count > 1 ? choose(e, edit, penalties, search)
                                 : search(e, edit, penalties);
     if (ok && edit->faulty) return edit_blame(e, edit, penalties);
-    ok = ok && phase(e, "solve") && e->solver->solve(e, edit) && phase(e, "guard") &&
-         (!guard->project || guard->project(e, edit)) &&
-         phase(e, "update") && apply(e, edit) && phase(e, "guard") &&
-         (edit->noop || !guard->commit || guard->commit(e, edit));
+    return ok && phase(e, "solve") && e->solver->solve(e, edit);
+}
+
+static bool edit_one(struct editor *e, struct edit *edit)
+{
+    double started = log_clock();
+    const struct guard *guard = e->guard;
+    edit->kept = 1;
+    edit->rank = 1;
+    bool ok = e->solver->make ? phase(e, "steps") && e->solver->make(e, edit)
+                              : update_find(e, edit);
+    bool many = edit->rank != 1 || e->solver->make;
+    ok = ok && phase(e, "guard") &&
+         (!guard->project || (many ? many_project(e, edit) : guard->project(e, edit))) &&
+         phase(e, "update") && (many ? many_apply(e, edit) : apply(e, edit)) && phase(e, "guard") &&
+         (edit->noop || !guard->commit ||
+          (many ? many_commit(e, edit) : guard->commit(e, edit)));
     if (!ok) return false;
     edit->milliseconds = 1e3 * (log_clock() - started);
     warn(e, edit);
@@ -193,7 +207,7 @@ static bool run_prepared(struct editor *e, const struct request *requests,
                          uint32_t from, uint32_t count, edit_done done, void *user,
                          struct progress *bar)
 {
-    struct trace *trace = mem_new(e->hparams.steps, sizeof *trace, "a trace");
+    struct trace *trace = mem_new((size_t)e->hparams.steps + 1, sizeof *trace, "a trace");
     bool ok = trace != NULL;
     for (uint32_t i = from; ok && i < count; i++) {
         struct edit edit = {.request = &requests[i], .prompts = &prompts[i],

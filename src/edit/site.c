@@ -45,8 +45,9 @@ static bool moment_factor(struct site *s, struct model *model, double ridge)
 bool site_measure(struct site *s, struct model *model, struct weights *weights, double ridge,
                   const struct corpus *all, const struct corpus *part)
 {
-    return stats_moment(model, weights, all, s->layer, &s->moment) &&
-           moment_factor(s, model, ridge) && (!part || directions(s, model, weights, part));
+    return (!all || (stats_moment(model, weights, all, s->layer, &s->moment) &&
+                     moment_factor(s, model, ridge))) &&
+           (!part || directions(s, model, weights, part));
 }
 
 void site_free(struct site *s, struct device *dev)

@@ -24,7 +24,7 @@ struct site {
 };
 
 // C of the site's layer from `all`, factored once: that it can be solved with is known before the
-// first edit. The directions of grad G from `part`, unless it is NULL.
+// first edit. The directions of grad G from `part`. Neither where the text is NULL.
 bool site_measure(struct site *site, struct model *model, struct weights *weights, double ridge,
                   const struct corpus *all, const struct corpus *part);
 void site_free(struct site *site, struct device *dev); // but what a guard has there

@@ -150,6 +150,30 @@ void journal_edit_free(struct journal_edit *edit)
     *edit = (struct journal_edit){0};
 }
 
+uint32_t journal_pairs(const struct journal_edit *e)
+{
+    return e->rank ? e->rank : e->rows;
+}
+
+void journal_pairs_copy(const struct journal_edit *e, float sign, float *u, float *w)
+{
+    uint32_t pairs = journal_pairs(e);
+    memcpy(w, e->w, (size_t)pairs * e->cols * sizeof *w);
+    if (e->rank) memcpy(u, e->u, (size_t)pairs * e->rows * sizeof *u);
+    // Row i of a dense edit goes with the unit vector i.
+    for (size_t i = 0; i < (size_t)pairs * e->rows; i++)
+        u[i] = e->rank ? sign * u[i] : i / e->rows == i % e->rows ? sign : 0;
+}
+
+uint32_t journal_layer_pairs(const struct journal *j, uint32_t layer)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < j->edit_count; i++)
+        if (j->edits[i].layer == layer && journal_edit_counts(&j->edits[i]))
+            count += journal_pairs(&j->edits[i]);
+    return count;
+}
+
 void journal_free(struct journal *j)
 {
     journal_header_free(&j->header);

@@ -41,11 +41,12 @@ static void sum(const struct journal *j)
             const struct journal_edit *e = &j->edits[i];
             if (e->layer != j->header.tensors[t].layer || !journal_edit_counts(e)) continue;
             if (e->rows != tensor->rows || e->cols != tensor->cols) abort();
-            for (uint32_t k = 0; k < e->rows + e->cols; k++) {
-                float x;
-                memcpy(&x, k < e->rows ? e->u + 4ull * k : e->w + 4ull * (k - e->rows), sizeof x);
-                total += x;
-            }
+            float x;
+            uint64_t us = (uint64_t)e->rank * e->rows, ws = (uint64_t)journal_pairs(e) * e->cols;
+            for (uint64_t k = 0; k < us; k++) memcpy(&x, e->u + 4 * k, sizeof x), total += x;
+            for (uint64_t k = 0; k < ws; k++) memcpy(&x, e->w + 4 * k, sizeof x), total += x;
+            for (uint64_t k = 0; k < e->note_count; k++)
+                memcpy(&x, e->notes + 4 * k, sizeof x), total += x;
         }
     }
     static volatile float kept;
