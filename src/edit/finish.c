@@ -30,6 +30,7 @@ bool editor_finish(struct editor *e)
 {
     const uint64_t bytes = 4ull * e->model->config.dim * e->model->config.ffn;
     struct device *dev = e->model->dev;
+    const char *before = account_phase(&dev->account, "guard");
     bool ok = true;
     for (uint32_t i = 0; ok && e->guard->finish && i < e->site_count; i++) {
         struct site *s = &e->sites[i];
@@ -39,6 +40,7 @@ bool editor_finish(struct editor *e)
              copy(e, s->matrix, s->unfinished) &&
              finish_matrix(dev, e->guard, base, &s->pairs, s->matrix);
     }
+    account_phase(&dev->account, before);
     return ok;
 }
 
