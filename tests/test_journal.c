@@ -518,7 +518,8 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_pairs), cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_torn),       cmocka_unit_test(test_torn_pages),
         cmocka_unit_test(test_goes_on),    cmocka_unit_test(test_flips),
         cmocka_unit_test(test_hostile),    cmocka_unit_test(test_refused),
