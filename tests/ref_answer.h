@@ -5,8 +5,8 @@
 
 struct ref_answer { // of one prompt: a row for each answer token, its keys and gradients
     uint32_t rows, positions;
-    double loss, *keys, *grads;         // [rows, ffn], [rows, dim]
-    double *all_keys, *all_grads;       // of all positions [positions, ffn], [positions, dim]
+    double loss, *keys, *grads;   // [rows, ffn], [rows, dim]
+    double *all_keys, *all_grads; // of all positions [positions, ffn], [positions, dim]
 };
 
 void ref_answer_of(struct ref_answer *a, const struct ref_model *model, uint32_t layer,

@@ -116,7 +116,7 @@ static void test_journal(void **state)
     assert_true(j.edits[1].rows == DIRECT_DIM && j.edits[1].cols == DIRECT_FFN);
     must(record_replay(&d.editor, &j));
     direct_matrix(&d, again);
-    must(journal_base(&j, &d.weights, &tensor) && tensor_unpack(d.rig->dev, tensor, &sum) &&
+    must(journal_base(&j, &d.weights, 0, &tensor) && tensor_unpack(d.rig->dev, tensor, &sum) &&
          update_sum(d.rig->dev, &j, DIRECT_LAYER, sum));
     float added[N];
     must(buffer_read(d.rig->dev, sum, 0, added, sizeof added));

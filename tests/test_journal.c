@@ -401,7 +401,7 @@ static void test_refused(void **state)
     changed(bytes, size, RECORDS - 1, JOURNAL_HEAD + 4, 6, "reverts what is not there");
     changed(bytes, size, RECORDS - 1, JOURNAL_HEAD, 0, "it reverts nothing");
     changed(bytes, size, RECORDS - 1, JOURNAL_HEAD, 2, "a count goes beyond its end");
-    // Rank and notes stand behind rows and cols; the file's last record of each kind ends with them.
+    // Rank and the number of notes stand before the numbers themselves.
     size_t many = ends[MANY + 1] - ends[MANY] - JOURNAL_SEAL - 4 * (RANK * (ROWS + COLS) + NOTES);
     changed(bytes, size, MANY + 1, many - 8, COLS + 1, "more pairs than");
     changed(bytes, size, MANY + 1, many - 8, RANK + 1, "goes beyond its end");
@@ -526,7 +526,8 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_pairs), cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_torn),       cmocka_unit_test(test_torn_pages),
         cmocka_unit_test(test_goes_on),    cmocka_unit_test(test_flips),
         cmocka_unit_test(test_hostile),    cmocka_unit_test(test_refused),
