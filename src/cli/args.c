@@ -31,6 +31,7 @@ static const struct option table[] = {
     {"q-max", 0, OPTION_U32, AT(q_max), "N", "at most N of them (App. C.3)", C_EDIT, 0, U32_MAX},
     {"cosine", 0, OPTION_CHOICE, AT(cosine), "square|abs|signed", "O-Edit's penalty [square]", C_EDIT, 0, 0},
     {"projector", 0, OPTION_CHOICE, AT(projector), "paper|exact", "O-Edit+: Eq. 28 as printed, or Eq. 15 [paper]", C_EDIT, 0, 0},
+    {"ablate", 0, OPTION_CHOICE, AT(ablate), "none|grad|edits|eq26", "O-Edit, O-Edit+ without grad G, without earlier edits, without Eq. 26 (Table 5)", C_EDIT, 0, 0},
     {"optimizer", 0, OPTION_CHOICE, AT(optimizer), "adam|gauss-newton", "of the value; the second takes fewer steps [adam]", C_EDIT | C_BENCH, 0, 0},
     {"steps", 0, OPTION_U32, AT(steps), "N", "looks at the loss at most", C_EDIT | C_BENCH, 1, 10000},
     {"rate", 0, OPTION_F32, AT(rate), "X", "Adam's learning rate", C_EDIT, 0, 100},

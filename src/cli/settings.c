@@ -45,5 +45,6 @@ bool settings_open(struct hparams *h, const struct args *args, const struct conf
     if (args->optimizer >= 0) h->optimizer = (enum optimizer)args->optimizer;
     h->cosine = (enum cosine_mode)args->cosine;
     h->projector = (enum projector)args->projector;
+    h->ablate = (enum ablation)args->ablate;
     return true;
 }

@@ -107,7 +107,7 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
     ok = ok && stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
          moment_factor(e);
     e->text_id = corpus.id;
-    if (ok && e->guard->directions) {
+    if (ok && e->guard->directions && h->ablate != ABLATE_GRAD) {
         struct corpus part = corpus_part(&corpus, o->text ? h->grad_tokens : corpus.count / 4);
         ok = directions(e, weights, &part);
     }
@@ -123,6 +123,9 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
     o->hparams = (struct hparams){0};
     bool ok = e->solver || fail(STATUS_USAGE, "--solver: unknown solver '%s'", o->solver);
     ok = ok && (e->guard || fail(STATUS_USAGE, "--guard: unknown guard '%s'", o->guard));
+    if (ok && e->hparams.ablate && !e->guard->directions)
+        ok = fail(STATUS_USAGE, "--ablate %s: guard %s has nothing to leave out, wanted oedit or "
+                                "oedit-plus", ablation_names[e->hparams.ablate], o->guard);
     if (ok && e->hparams.layer >= model->config.layers)
         ok = fail(STATUS_USAGE, "--layer: got %u, the model has layers 0 to %u", e->hparams.layer,
                   model->config.layers - 1);

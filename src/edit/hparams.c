@@ -33,6 +33,7 @@ static const struct field fields[] = {
     FIELD(WHOLE, grad_tokens),
 };
 
+const char *const ablation_names[ABLATIONS] = {"none", "grad", "edits", "eq26"};
 const char *const optimizer_names[OPTIMIZERS] = {"adam", "gauss-newton"};
 
 static bool optimizer_read(struct hparams *h, const cJSON *value, const char *where)
@@ -165,7 +166,10 @@ bool hparams_each(const struct hparams *h,
     bool ok = word(user, "hparams", h->model) &&
               word(user, "optimizer", optimizer_names[h->optimizer]) &&
               word(user, "cosine", (const char *[]){"square", "abs", "signed"}[h->cosine]) &&
-              word(user, "projector", (const char *[]){"paper", "exact"}[h->projector]);
+              word(user, "projector", (const char *[]){"paper", "exact"}[h->projector]) &&
+              // Told only where they are used: older journals go on without them.
+              (!h->ablate || word(user, "ablate", ablation_names[h->ablate])) &&
+              (!(h->knob > 0) || number(user, "knob", h->knob));
     for (size_t i = 0; ok && i < sizeof fields / sizeof *fields; i++) {
         const void *at = (const char *)h + fields[i].offset;
         ok = number(user, fields[i].name, fields[i].kind == WHOLE ? (double)*(const uint32_t *)at

@@ -8,6 +8,11 @@
 enum cosine_mode { COSINE_SQUARE, COSINE_ABS, COSINE_SIGNED }; // METHOD: only the square is basis-free
 enum projector { PROJECTOR_PAPER, PROJECTOR_EXACT };           // Eq. 28 as printed, or Eq. 15
 
+// What is left out of O-Edit and O-Edit+ (Table 5): grad G, so that only dW_total counts; the
+// earlier edits, so that only grad G does; Eq. 26, so that G is not freed of V.
+enum ablation { ABLATE_NONE, ABLATE_GRAD, ABLATE_EDITS, ABLATE_EQ26, ABLATIONS };
+extern const char *const ablation_names[ABLATIONS];
+
 enum optimizer { OPTIMIZER_ADAM, OPTIMIZER_GAUSS_NEWTON, OPTIMIZERS }; // of the value
 extern const char *const optimizer_names[OPTIMIZERS];
 
@@ -22,6 +27,8 @@ struct hparams {
     uint32_t q_max;
     enum cosine_mode cosine;
     enum projector projector;
+    enum ablation ablate;
+    double knob; // of a control (edit/controls.h); 0: not given
     double ridge; // times mean(diag C)
     uint32_t contexts, context_short, context_long; // prefixes and their tokens
     uint32_t block, stats_tokens, grad_tokens;
