@@ -43,7 +43,7 @@ struct args {
     uint32_t repeat, least, rank, n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
     uint64_t skip, seed;
     double started; // the clock when the program began
-    float lambda, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, temperature;
+    float lambda, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, knob, temperature;
 };
 
 struct args args_default(void);

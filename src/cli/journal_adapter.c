@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "edit/mask.h"
 #include "io/adapter.h"
 #include "linalg/low_rank.h"
 
@@ -47,6 +48,7 @@ bool journal_adapter(const struct journal *j, struct opened *o, const struct arg
 {
     const struct journal_tensor *t = &j->header.tensors[0];
     uint32_t count = (uint32_t)journal_remaining(j), most = args->rank ? args->rank : count;
+    if (!mask_refuse(j, "apply --lora, --peft")) return false;
     if (!count) return fail(STATUS_FAILED, "%s has no edits left: there is no adapter", j->where);
     if (most > count) most = count;
     if (most > t->rows) most = (uint32_t)t->rows;

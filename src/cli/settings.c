@@ -12,7 +12,8 @@ const char *settings_solver(const struct args *args)
 
 const char *settings_guard(const struct args *args)
 {
-    return (const char *[]){"none", "r-edit", "oedit", "oedit-plus"}[args->guard];
+    return (const char *[]){"none", "r-edit", "oedit", "oedit-plus", "fewer-steps", "zero", "random",
+                           "scale"}[args->guard];
 }
 
 static void real(double *to, float from)
@@ -45,6 +46,7 @@ bool settings_open(struct hparams *h, const struct args *args, const struct conf
     if (args->optimizer >= 0) h->optimizer = (enum optimizer)args->optimizer;
     h->cosine = (enum cosine_mode)args->cosine;
     h->projector = (enum projector)args->projector;
+    h->knob = (double)args->knob;
     h->ablate = (enum ablation)args->ablate;
     return true;
 }

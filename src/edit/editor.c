@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "edit/controls.h"
 #include "edit/guards.h"
 #include "edit/sequence.h"
 #include "edit/solvers.h"
@@ -119,10 +120,12 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
                  const struct tokenizer *tokenizer, struct sequence_options *o)
 {
     *e = (struct editor){.model = model, .tokenizer = tokenizer, .hparams = o->hparams,
-                         .solver = solver_find(o->solver), .guard = guard_find(o->guard)};
+                         .solver = solver_find(o->solver), .guard = guard_find(o->guard),
+                         .seed = o->seed};
     o->hparams = (struct hparams){0};
     bool ok = e->solver || fail(STATUS_USAGE, "--solver: unknown solver '%s'", o->solver);
     ok = ok && (e->guard || fail(STATUS_USAGE, "--guard: unknown guard '%s'", o->guard));
+    ok = ok && control_settle(&e->hparams, o->guard);
     if (ok && e->hparams.ablate && !e->guard->directions)
         ok = fail(STATUS_USAGE, "--ablate %s: guard %s has nothing to leave out, wanted oedit or "
                                 "oedit-plus", ablation_names[e->hparams.ablate], o->guard);

@@ -3,6 +3,7 @@
 #pragma once
 #include "edit/contexts.h"
 #include "edit/hparams.h"
+#include "edit/mask.h"
 #include "edit/prepare.h"
 #include "edit/prompts.h"
 #include "linalg/project.h"
@@ -71,6 +72,7 @@ struct editor {
     struct hparams hparams;
     const struct solver *solver;
     const struct guard *guard;
+    uint64_t seed;
     struct contexts contexts;
     struct buffer *moment; // C [ffn, ffn]
     struct factor factor;
@@ -82,6 +84,9 @@ struct editor {
     struct buffer *directions; // [dim, dim]
     uint32_t direction_count;  // with singular values above rounding
     struct buffer *implicit_, *coefficients, *norms_v, *norms_g;
+    // Controls: what of dW is written; how many random directions were drawn.
+    struct mask mask;
+    uint32_t draws;
     // Vectors of the edit at work.
     struct buffer *delta, *u;                               // [dim]
     struct buffer *plain_value, *right_value;               // W k [dim]

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "edit/controls.h"
 
 // Core gradient space: V, an orthonormal basis of the span of all u (O-Edit Eq. 7, Eq. 11), and
 // the first q left singular vectors of grad G. Everything here is O(d (r + q)) an edit.
@@ -216,5 +217,6 @@ const struct guard *guard_find(const char *name)
 {
     for (size_t i = 0; guards[i]; i++)
         if (strcmp(guards[i]->name, name) == 0) return guards[i];
-    return NULL;
+    const struct control *control = control_find(name);
+    return control ? control->guard : NULL;
 }

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "edit/controls.h"
 #include "edit/guards.h"
 #include "edit/update.h"
 #include "ops/tune.h"
@@ -49,7 +50,10 @@ static bool plan(struct journal_header *h, struct weights *weights, const char *
 bool record_plan(struct journal_header *h, struct weights *weights,
                  const struct sequence_options *o)
 {
-    return plan(h, weights, o->solver, o->guard, o->strict, o->seed, &o->hparams);
+    struct hparams settled = o->hparams; // as the editor will have them; not to be freed
+    *h = (struct journal_header){0};
+    return control_settle(&settled, o->guard) &&
+           plan(h, weights, o->solver, o->guard, o->strict, o->seed, &settled);
 }
 
 // The bits of a device matrix [n, n], a piece at a time: C of a large model is large.
@@ -152,8 +156,8 @@ static bool replay(struct editor *e, const struct journal_edit *r)
     editor_follow(e, &edit);
     if (r->noop) return true;
     return update_load(e->model->dev, r, e->u, e->w) &&
-           update_add(e->model->dev, e->u->address, e->w->address, e->model->edited->address,
-                      c->dim, c->ffn) &&
+           update_edit(e->model->dev, &e->mask, r->number, e->u->address, e->w->address,
+                       e->model->edited->address, c->dim, c->ffn) &&
            (!e->guard->commit || e->guard->commit(e, &edit));
 }
 

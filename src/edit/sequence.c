@@ -106,8 +106,8 @@ static bool apply(struct editor *e, struct edit *edit)
                     who, edit->u_norm, edit->w_norm);
     }
     if (edit->u_norm == 0) edit->noop = true;
-    return edit->noop || update_add(e->model->dev, e->u->address, e->w->address,
-                                    e->model->edited->address, c->dim, c->ffn);
+    return edit->noop || update_edit(e->model->dev, &e->mask, edit->number, e->u->address,
+                                     e->w->address, e->model->edited->address, c->dim, c->ffn);
 }
 
 // METHOD 2: no edit that changes nothing passes in silence.
