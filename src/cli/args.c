@@ -25,6 +25,8 @@ static const struct option table[] = {
     {"layer", 0, OPTION_U32, AT(layer), "L", "the edited layer [the model's hparams]", C_EDIT | C_STATS | C_GRAD | C_BENCH, 0, 1000},
     {"text", 0, OPTION_TEXT, AT(text), "FILE", "text for C and grad G (eval: for perplexity)", C_EDIT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 0, 0},
     {"tokens", 0, OPTION_U32, AT(tokens), "N", "tokens of it to use", C_EDIT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 1, 1e9},
+    {"grad-source", 0, OPTION_CHOICE, AT(grad_source), "text|locality|knowledge|ascii", "what grad G is from: the text, locality prompts, old facts, noise (Table 4) [text]", C_EDIT | C_GRAD, 0, 0},
+    {"grad-requests", 0, OPTION_TEXT, AT(grad_requests), "FILE", "whose prompts and facts, as --requests [its records that are not edited]", C_EDIT | C_GRAD, 0, 0},
     {"lambda", 0, OPTION_F32, AT(lambda), "X", "weight of C in MEMIT (Eq. 6)", C_EDIT, 0, 1e9},
     {"lambda1", 0, OPTION_F32, AT(lambda1), "X", "O-Edit: against earlier edits (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda2", 0, OPTION_F32, AT(lambda2), "X", "O-Edit: against implicit knowledge (Eq. 13)", C_EDIT, 0, 1e6},

@@ -31,7 +31,7 @@ enum command_bit {
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
-        *log, *trace, *journal, *filter, *lora, *peft, *shapes,
+        *grad_requests, *log, *trace, *journal, *filter, *lora, *peft, *shapes,
         *dtype, *rows, *digests, *write_digests;
     const char *const *words; // that are no options [word_count]
     int word_count;
@@ -39,7 +39,7 @@ struct args {
         resume, all, compare;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
-    int solver, optimizer, guard, out_type, cosine, projector, ablate, zsre_target, format;
+    int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, zsre_target, format;
     uint32_t repeat, least, rank, n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
     uint64_t skip, seed;
     double started; // the clock when the program began

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/edit_journal.h"
 #include "cli/edit_run.h"
+#include "cli/grad_text.h"
 #include "cli/opened.h"
 #include "cli/save.h"
 #include "cli/settings.h"
@@ -135,7 +136,12 @@ static bool edit_all(struct opened *o, const struct args *args, struct dataset *
                                        .guard = settings_guard(args), .text = args->text,
                                        .tokens = args->tokens, .seed = args->seed,
                                        .strict = o->dev.strict};
+    struct corpus grad = {0};
     bool ok = settings_open(&options.hparams, args, &o->model.config) &&
+              grad_text_open(&grad, args, &o->tokenizer, &options.hparams,
+                             options.hparams.grad_tokens);
+    options.grad = &grad;
+    ok = ok &&
               edit_journal_check(&r->journal, &o->weights, &options, data) &&
               (!args->answers || answers_before(&answers, &o->model, &o->tokenizer, data)) &&
               editor_open(&editor, &o->model, &o->weights, &o->tokenizer, &options) &&
@@ -146,6 +152,7 @@ static bool edit_all(struct opened *o, const struct args *args, struct dataset *
     answers_free(&answers);
     editor_close(&editor);
     hparams_free(&options.hparams);
+    corpus_free(&grad);
     return ok;
 }
 
@@ -156,7 +163,7 @@ bool command_edit(const struct args *args)
     struct report report = {.args = args};
     if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
     interrupt_watch();
-    bool ok = read_requests(&data, args) && save_check(args->out, args->model) &&
+    bool ok = grad_text_check(args) && read_requests(&data, args) && save_check(args->out, args->model) &&
               edit_journal_open(&report.journal, args);
     if (ok && args->log && !(report.log = fopen(args->log, report.journal.edits ? "a" : "w")))
         ok = fail(STATUS_FAILED, "cannot write --log %s", args->log);

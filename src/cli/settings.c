@@ -47,6 +47,7 @@ bool settings_open(struct hparams *h, const struct args *args, const struct conf
     h->cosine = (enum cosine_mode)args->cosine;
     h->projector = (enum projector)args->projector;
     h->knob = (double)args->knob;
+    h->grad_source = (enum grad_source)args->grad_source;
     h->ablate = (enum ablation)args->ablate;
     return true;
 }

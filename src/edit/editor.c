@@ -110,6 +110,9 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
     e->text_id = corpus.id;
     if (ok && e->guard->directions && h->ablate != ABLATE_GRAD) {
         struct corpus part = corpus_part(&corpus, o->text ? h->grad_tokens : corpus.count / 4);
+        if (h->grad_source) part = *o->grad;
+        if (h->grad_source) e->grad_id = part.id;
+        part.unkept = o->unkept;
         ok = directions(e, weights, &part);
     }
     corpus_free(&corpus);
@@ -125,6 +128,9 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
     o->hparams = (struct hparams){0};
     bool ok = e->solver || fail(STATUS_USAGE, "--solver: unknown solver '%s'", o->solver);
     ok = ok && (e->guard || fail(STATUS_USAGE, "--guard: unknown guard '%s'", o->guard));
+    if (ok && e->hparams.grad_source && !o->grad)
+        ok = fail(STATUS_USAGE, "--grad-source %s: wanted the text that it names",
+                  grad_source_names[e->hparams.grad_source]);
     ok = ok && control_settle(&e->hparams, o->guard);
     if (ok && e->hparams.ablate && !e->guard->directions)
         ok = fail(STATUS_USAGE, "--ablate %s: guard %s has nothing to leave out, wanted oedit or "

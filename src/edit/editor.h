@@ -95,6 +95,7 @@ struct editor {
     uint32_t edits;       // number of the last one
     uint32_t done_before; // requests at the head of the next sequence that a journal has done
     uint64_t text_id;     // of the corpus
+    uint64_t grad_id;     // of grad G's own; 0: it is part of the other
     double medians[2]; // running medians of |dW| and |k|, to warn of outliers
 };
 

@@ -100,7 +100,8 @@ bool record_header(struct journal_header *h, struct weights *weights, const stru
 {
     struct device *dev = e->model->dev;
     return plan(h, weights, e->solver->name, e->guard->name, dev->strict, seed, &e->hparams) &&
-           set_hex(h, "text", SETTING_TEXT, e->text_id) && set_contexts(h, &e->contexts) &&
+           set_hex(h, "text", SETTING_TEXT, e->text_id) &&
+           (!e->grad_id || set_hex(h, "grad_text", SETTING_TEXT, e->grad_id)) && set_contexts(h, &e->contexts) &&
            journal_set(h, "version", SETTING_MADE, OEDIT_VERSION) &&
            set_device(h, e->model) &&
            set_digest(h, "C", dev, e->moment, e->model->config.ffn) &&

@@ -9,6 +9,7 @@ struct sequence_options {
     const char *text;       // for C and grad G; NULL: the model's own samples
     const uint32_t *ids;    // or tokens of it, ready-made; copied
     uint32_t tokens;        // of it; 0: as the hyper-parameters say
+    const struct corpus *grad; // for grad G alone, unless hparams.grad_source is GRAD_TEXT
     bool unkept;            // the statistics do not come from the cache and are not kept there
     uint64_t seed;
     bool strict;            // the device's numbers are (vk/strict.h); for the journal
