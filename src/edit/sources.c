@@ -73,16 +73,17 @@ static bool statements_make(struct corpus *c, const struct tokenizer *tokenizer,
                             const struct source *s, uint32_t limit)
 {
     struct making m = {.corpus = c, .tokenizer = tokenizer, .limit = limit};
-    const char *what = s->kind == GRAD_KNOWLEDGE ? "old answer" : "locality prompt with an answer";
+    const char *what = s->kind == GRAD_KNOWLEDGE ? "an old answer"
+                                              : "a locality prompt with an answer";
     bool ok = statements(&m, s, false);
     if (ok && !c->count) {
         ok = statements(&m, s, true);
         if (ok && c->count)
-            log_warn("--grad-source %s: every record of %s that has a %s is edited; grad G comes "
+            log_warn("--grad-source %s: every record of %s that has %s is edited; grad G comes "
                      "from the edited ones", grad_source_names[s->kind], s->where, what);
     }
     if (ok && !c->count)
-        ok = fail(STATUS_BAD_DATA, "--grad-source %s: no record of %s has a %s",
+        ok = fail(STATUS_BAD_DATA, "--grad-source %s: no record of %s has %s",
                   grad_source_names[s->kind], s->where, what);
     if (ok && !m.full && c->count < limit)
         log_say("%s: %u tokens in %u statements, fewer than the %u asked for", c->source, c->count,
@@ -103,6 +104,8 @@ static bool ascii_make(struct corpus *c, const struct tokenizer *tokenizer, uint
     if (ok && list.count < 2)
         ok = fail(STATUS_BAD_DATA, "--grad-source ascii: got %zu tokens, wanted at least 2",
                   list.count);
+    if (ok && list.count < limit)
+        log_say("%s: %zu tokens, fewer than the %u asked for", c->source, list.count, limit);
     if (ok) {
         c->count = list.count < limit ? (uint32_t)list.count : limit;
         c->tokens = list.ids;
