@@ -21,12 +21,14 @@ enum command_bit {
     C_REVERT = 8192,
     C_DIFF = 16384,
     C_VERIFY = 32768,
+    C_GEOMETRY = 1 << 20,
     C_DEVICE_USERS = C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH |
-                     C_APPLY | C_REVERT | C_DIFF | C_VERIFY,
+                     C_APPLY | C_REVERT | C_DIFF | C_VERIFY | C_GEOMETRY,
     // These take words that are no options.
-    C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY,
+    C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY |
+              C_GEOMETRY,
     C_NO_MODEL = C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_DIFF | C_VERIFY, // not by --model
-    C_ALL = 65535,
+    C_ALL = 65535 | C_GEOMETRY,
 };
 
 struct args {

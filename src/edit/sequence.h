@@ -20,6 +20,10 @@ bool editor_open(struct editor *editor, struct model *model, struct weights *wei
                  const struct tokenizer *tokenizer, struct sequence_options *options);
 void editor_close(struct editor *editor);
 
+// The weighted mean of the keys that edit->prepared holds for edit->prompts (O-Edit Eq. 4).
+// y: [ffn]. Runs and waits.
+bool key_make(const struct model *model, const struct edit *edit, enum key_mean mean, fbuf y);
+
 // What the caller is told of each finished edit.
 typedef bool (*edit_done)(void *user, const struct editor *editor, const struct edit *edit);
 
