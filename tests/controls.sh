@@ -93,6 +93,43 @@ refused 2 "guard scale has nothing to leave out" edit --guard scale --knob 0.5 -
 refused 2 "ablate" edit --guard oedit --ablate everything -o x.gguf
 [ ! -e x.gguf.journal ] || wrong "a refused run left a journal"
 
+# ---- a knob that matches |dW_total| of another run ----
+norm() { # JOURNAL
+    "$oedit" geometry "$1" --json 2> /dev/null | sed -nE 's/^.*"norm":[[:space:]]*([0-9.e+-]+).*$/\1/p' | head -1
+}
+right edit --guard oedit-plus -n 6 -o plus.gguf
+right "$oedit" geometry plus.gguf.journal -m base.gguf
+says "W + dW_total" out.txt
+says "activation" out.txt
+wanted=$(norm plus.gguf.journal)
+for guard in zero random scale fewer-steps; do
+    rm -f m.gguf* k.gguf*
+    right edit --guard $guard --match plus.gguf.journal -n 6 -o m.gguf
+    says "match 1: knob" err.txt
+    got=$(norm m.gguf.journal)
+    awk -v a="$wanted" -v b="$got" 'BEGIN { exit !(a > 0 && b > 0 && b / a < 1.05 && a / b < 1.06) }' ||
+        grep -q "the nearest knob" err.txt || wrong "$guard: |dW_total| is $got, wanted $wanted"
+    knob=$("$oedit" show m.gguf.journal --json | sed -nE 's/^.*"knob":[[:space:]]*([0-9.e+-]+).*$/\1/p' | head -1)
+    right edit --guard $guard --knob "$knob" -n 6 -o k.gguf
+    same m.gguf k.gguf
+    same m.gguf.journal k.gguf.journal
+done
+right edit --guard scale --match plus.gguf.journal -n 6 -o k.gguf --journal k2.journal
+head -c $(($(stat -c %s k2.journal) - 5)) k2.journal > cut.journal # its last edit is torn
+right edit --guard scale --match plus.gguf.journal -n 6 -o k2.gguf --journal cut.journal --resume
+! grep -q "match 1" err.txt || wrong "a run that goes on looks for its knob again"
+same k2.journal cut.journal
+refused 2 "guard oedit has no knob" edit --guard oedit --match plus.gguf.journal -n 6 -o x.gguf
+refused 2 "has 6 edits, this run 5 requests" edit --guard zero --match plus.gguf.journal -n 5 -o x.gguf
+refused 5 "cannot open none.journal" edit --guard zero --match none.journal -n 5 -o x.gguf
+right edit --guard scale --knob 1 --clamp 40 --lambda 1 -n 6 -o large.gguf
+refused 1 "no knob of guard scale was found" \
+    edit --guard scale --match large.gguf.journal -n 6 -o x.gguf
+[ ! -e x.gguf.journal ] || wrong "a knob that was not found left a journal"
+refused 2 "wanted one journal" "$oedit" geometry
+refused 5 "is no journal" "$oedit" geometry text.txt
+right "$oedit" geometry zero.gguf.journal -m base.gguf --json
+
 # Only dW_total: no gradient is made at all.
 rm -rf cache
 right edit --guard oedit-plus --ablate grad -n 2 -o only.gguf

@@ -22,6 +22,7 @@ static const struct option table[] = {
     {"solver", 0, OPTION_CHOICE, AT(solver), "memit|rome", "how an edit becomes a matrix [memit]", C_EDIT | C_BENCH, 0, 0},
     {"guard", 0, OPTION_CHOICE, AT(guard), "none|r-edit|oedit|oedit-plus|fewer-steps|zero|random|scale", "what keeps edits apart [none]", C_EDIT | C_BENCH, 0, 0},
     {"knob", 0, OPTION_F32, AT(knob), "X", "of the guards fewer-steps (looks), zero (share), random (directions an edit), scale (eta)", C_EDIT, 0, 1e6},
+    {"match", 0, OPTION_TEXT, AT(match), "JOURNAL", "find the knob that makes |dW_total| as large as that run's", C_EDIT, 0, 0},
     {"layer", 0, OPTION_U32, AT(layer), "L", "the edited layer [the model's hparams]", C_EDIT | C_STATS | C_GRAD | C_BENCH, 0, 1000},
     {"text", 0, OPTION_TEXT, AT(text), "FILE", "text for C and grad G (eval: for perplexity)", C_EDIT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 0, 0},
     {"tokens", 0, OPTION_U32, AT(tokens), "N", "tokens of it to use", C_EDIT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 1, 1e9},

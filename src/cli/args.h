@@ -33,7 +33,7 @@ enum command_bit {
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
-        *grad_requests, *log, *trace, *journal, *filter, *lora, *peft, *shapes,
+        *grad_requests, *match, *log, *trace, *journal, *filter, *lora, *peft, *shapes,
         *dtype, *rows, *digests, *write_digests;
     const char *const *words; // that are no options [word_count]
     int word_count;
