@@ -74,15 +74,19 @@ static bool trial(struct opened *o, const struct args *args, const struct datase
 
 // Knobs between which the wanted one lies, by what the norm is there; NAN: not known.
 struct bracket {
+    double start; // where nothing of dW is left
     double small, small_norm; // where the norm is too small
     double large, large_norm;
 };
 
-// The line through both ends, kept away from them; the middle while one is not known.
+// On the line through both ends, or while the large one is not known, through the small one and the
+// start; kept away from the ends. The middle at first.
 static double next(const struct bracket *b, const struct control *c, double wanted)
 {
     double part = (wanted - b->small_norm) / (b->large_norm - b->small_norm);
-    if (!(part > 0 && part < 1)) part = 0.5;
+    if (isnan(b->large_norm) && b->small_norm > 0)
+        part = (b->small - b->start) / (b->large - b->small) * (wanted / b->small_norm - 1);
+    if (isnan(part)) part = 0.5;
     double x = b->small + fmin(fmax(part, 0.1), 0.9) * (b->large - b->small);
     return c->whole ? round(x) : (double)(float)x; // as --knob reads it
 }
@@ -97,8 +101,9 @@ static bool bracket_of(const struct control *c, const struct opened *o, const st
     if (c->whole) most = h.steps;
     if (c->most > 1 && !c->whole) most = (double)o->model.config.dim / (double)data->count;
     hparams_free(&h);
-    *b = (struct bracket){.small = c->falls ? most : 0, .large = c->falls ? 0 : most,
+    *b = (struct bracket){.start = c->falls ? most : 0, .large = c->falls ? 0 : most,
                           .large_norm = NAN};
+    b->small = b->start;
     if (c->whole) b->large = most + 1; // so that the last one is tried
     return true;
 }
