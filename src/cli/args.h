@@ -41,7 +41,8 @@ struct args {
         resume, all, compare;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
-    int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, zsre_target, format;
+    int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, zsre_target,
+        format;
     uint32_t repeat, least, rank, n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
     uint64_t skip, seed;
     double started; // the clock when the program began

@@ -16,8 +16,8 @@ struct match {
 bool match_open(struct match *match, const struct args *args, const struct dataset *data);
 void match_close(struct match *match); // accepts zero
 
-// Runs all edits with one knob after the other, MATCH_RUNS times at most, each on the model as it was
-// opened, and leaves it so: a run with that knob then has the bits it would have had alone. Tells
+// Runs all edits with one knob after the other, MATCH_RUNS times at most, each on the model as it
+// was opened, and leaves it so: a run with that knob then has the bits it would have had alone. Tells
 // every knob and its norm. A knob that comes in whole numbers may miss by more than the tolerance:
 // the nearest is taken with a warning; else STATUS_FAILED. options: but for hparams, which
 // come from args.
