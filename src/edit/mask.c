@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "base/status.h"
+#include "io/journal.h"
 
 struct mask mask_of(uint64_t seed, double share)
 {

@@ -2,7 +2,10 @@
 // share (O-Edit sec. 5.3, method 2). A mask is a function of seed, edit and place, so that a pair
 // and the journal's header say all.
 #pragma once
-#include "io/journal.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct journal; // its header's names are common words
 
 struct mask {
     uint32_t seed;
