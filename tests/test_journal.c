@@ -401,8 +401,9 @@ static void test_refused(void **state)
     changed(bytes, size, RECORDS - 1, JOURNAL_HEAD + 4, 6, "reverts what is not there");
     changed(bytes, size, RECORDS - 1, JOURNAL_HEAD, 0, "it reverts nothing");
     changed(bytes, size, RECORDS - 1, JOURNAL_HEAD, 2, "a count goes beyond its end");
-    // Rank and the number of notes stand before the numbers themselves.
-    size_t many = ends[MANY + 1] - ends[MANY] - JOURNAL_SEAL - 4 * (RANK * (ROWS + COLS) + NOTES);
+    // Rank and the number of notes stand before the numbers themselves; the candidates behind them.
+    size_t many = ends[MANY + 1] - ends[MANY] - JOURNAL_SEAL - 4 * (RANK * (ROWS + COLS) + NOTES) -
+                  (4 + 36 * sizeof candidates / sizeof *candidates);
     changed(bytes, size, MANY + 1, many - 8, COLS + 1, "more pairs than");
     changed(bytes, size, MANY + 1, many - 8, RANK + 1, "goes beyond its end");
     changed(bytes, size, MANY + 1, many - 4, NOTES - 1, "longer than what it says");

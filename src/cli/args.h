@@ -21,17 +21,19 @@ enum command_bit {
     C_REVERT = 8192,
     C_DIFF = 16384,
     C_VERIFY = 32768,
+    C_GEOMETRY = 1 << 20,
     C_DEVICE_USERS = C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH |
-                     C_APPLY | C_REVERT | C_DIFF | C_VERIFY,
+                     C_APPLY | C_REVERT | C_DIFF | C_VERIFY | C_GEOMETRY,
     // These take words that are no options.
-    C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY,
+    C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY |
+              C_GEOMETRY,
     C_NO_MODEL = C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_DIFF | C_VERIFY, // not by --model
-    C_ALL = 65535,
+    C_ALL = 65535 | C_GEOMETRY,
 };
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
-        *log, *trace, *journal, *filter, *lora, *peft, *shapes, *layers,
+        *grad_requests, *match, *log, *trace, *journal, *filter, *lora, *peft, *shapes, *layers,
         *dtype, *rows, *digests, *write_digests;
     const char *const *words; // that are no options [word_count]
     int word_count;
@@ -39,11 +41,12 @@ struct args {
         resume, all, compare;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
-    int solver, optimizer, guard, out_type, cosine, projector, zsre_target, format;
+    int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, zsre_target,
+        format;
     uint32_t repeat, least, rank, n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
     uint64_t skip, seed;
     double started; // the clock when the program began
-    float lambda, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, temperature;
+    float lambda, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, knob, temperature;
 };
 
 struct args args_default(void);

@@ -68,6 +68,10 @@ static const struct command commands[] = {
      "  oedit verify new.gguf\n"
      "  oedit verify new.gguf other/place/new.journal\n"
      "  oedit verify new.gguf --base model.gguf"},
+    {"geometry", C_GEOMETRY, command_geometry, "how large a journal's edits are together, and how far they overlap",
+     "  oedit geometry new.gguf.journal -m model.gguf\n"
+     "  oedit geometry new.gguf.journal\n"
+     "  oedit geometry new.gguf.journal -m model.gguf --json"},
     {"selftest", C_SELFTEST, command_selftest, "whether a device computes what it should",
      "  oedit selftest\n"
      "  oedit selftest --all --json -o report.json\n"

@@ -2,12 +2,17 @@
 // that count, added one by one in the order of their numbers; nothing is ever subtracted. So an
 // undisturbed run, one that was resumed, apply and revert all do the same additions.
 #pragma once
+#include "edit/mask.h"
 #include "io/journal.h"
 #include "ops/ops.h"
 #include "vk/buffer.h"
 
 // W <- W + u w^T (O-Edit Eq. 11).  u: [rows]  w: [cols]  matrix: [rows, cols]
 bool update_add(struct device *dev, fbuf u, fbuf w, fbuf matrix, uint32_t rows, uint32_t cols);
+
+// The same with what an edit's mask leaves of u w^T. number: the edit's
+bool update_edit(struct device *dev, const struct mask *mask, uint32_t number, fbuf u, fbuf w,
+                 fbuf matrix, uint32_t rows, uint32_t cols);
 
 // W <- W + x, a dense edit.  x, matrix: [rows, cols]
 bool update_dense(struct device *dev, fbuf x, fbuf matrix, uint32_t rows, uint32_t cols);
