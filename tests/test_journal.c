@@ -406,8 +406,8 @@ static void test_refused(void **state)
     size_t many = ends[MANY + 1] - ends[MANY] - JOURNAL_SEAL - 4 * (RANK * (ROWS + COLS) + NOTES);
     changed(bytes, size, MANY + 1, many - 8, COLS + 1, "more pairs than");
     changed(bytes, size, MANY + 1, many - 8, RANK + 1, "goes beyond its end");
-    changed(bytes, size, MANY + 1, many - 4, NOTES - 1, "longer than what it says");
-    changed(bytes, size, MANY + 1, 4, JOURNAL_EDIT, "longer than what it says");
+    changed(bytes, size, MANY + 1, many - 4, NOTES - 1, "a count goes beyond its end");
+    changed(bytes, size, MANY + 1, 4, JOURNAL_EDIT, "a count goes beyond its end");
     changed(bytes, size, MANY, JOURNAL_HEAD - 28, JOURNAL_MANY, "goes beyond its end");
     changed(bytes, size, 0, JOURNAL_HEAD, 0, "longer than what it says");
     // Records taken out or swapped: each seal goes through all before.
