@@ -181,6 +181,7 @@ void options_help(const struct option *table, size_t count, unsigned command)
 char *options_cache_path(const char *name)
 {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (!home || !*home) home = getenv("USERPROFILE"); // on Windows
     bool own = base && base[0] == '/';
     if (!own && (!home || !*home)) {
         fail(STATUS_FAILED, "no cache folder: neither XDG_CACHE_HOME nor HOME is set");
@@ -200,6 +201,7 @@ char *options_temporary_file(void)
 {
     const char *base = getenv("TMPDIR");
     if (!base || !*base) base = "/tmp";
+    if (access(base, F_OK) != 0 && getenv("TEMP")) base = getenv("TEMP"); // on Windows
     size_t length = strlen(base) + 32;
     char *path = mem_new(length, 1, "a path");
     if (!path) return NULL;

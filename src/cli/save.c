@@ -52,8 +52,8 @@ static char *run_text(const struct journal *j)
 }
 
 // Nothing here is of this run or machine: a journal gives the same file everywhere.
-static bool write(const struct save *s, const char *path, const struct tensor *t,
-                  const float *matrix, const char *run)
+static bool write_as(const struct save *s, const char *path, const struct tensor *t,
+                     const float *matrix, const char *run)
 {
     char hash[33], state[48] = "";
     const struct journal *j = s->journal;
@@ -76,10 +76,9 @@ static bool write(const struct save *s, const char *path, const struct tensor *t
 // An output that cannot be written must be known before hours of work, not after.
 bool save_check(const char *path, const char *model)
 {
-    struct stat in, out;
+    struct stat out;
     if (!path) return fail(STATUS_USAGE, "--out: wanted a file for the edited model (-o FILE)");
-    if (stat(path, &out) == 0 && stat(model, &in) == 0 && in.st_dev == out.st_dev &&
-        in.st_ino == out.st_ino)
+    if (file_same(path, model))
         return fail(STATUS_USAGE, "--out %s: that is the model itself, wanted another file", path);
     if (stat(path, &out) == 0 && !S_ISREG(out.st_mode))
         return fail(STATUS_USAGE, "--out %s: wanted the name of a file", path);
@@ -125,7 +124,7 @@ bool save_model(const struct save *s, const char *path)
         float *matrix = mem_new(n, sizeof *matrix, "the edited matrix");
         char *run = run_text(s->journal);
         ok = matrix && run && buffer_read(s->dev, s->matrix, 0, matrix, n * sizeof *matrix) &&
-             rounding_say(s, t, matrix) && write(s, path, t, matrix, run);
+             rounding_say(s, t, matrix) && write_as(s, path, t, matrix, run);
         cJSON_free(run);
         free(matrix);
     }
