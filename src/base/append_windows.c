@@ -1,3 +1,5 @@
+#define WIN32_NO_STATUS // names of ours
+#define WIN32_LEAN_AND_MEAN
 #include "base/append.h"
 
 #include <errno.h>
@@ -6,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/locking.h>
 #include <sys/stat.h>
+#include <windows.h>
 
 #include "base/mem.h"
 #include "base/status.h"
@@ -16,12 +18,14 @@
 // they cover.
 static bool lock(const struct append *a)
 {
-    bool ok = _lseeki64(a->file, INT64_MAX / 2, SEEK_SET) >= 0 && _locking(a->file, _LK_NBLCK, 1) == 0;
-    if (ok) return true;
-    if (errno == EACCES)
+    OVERLAPPED place = {.OffsetHigh = 0x7fffffff};
+    if (LockFileEx((HANDLE)_get_osfhandle(a->file),
+                   LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &place))
+        return true;
+    if (GetLastError() == ERROR_LOCK_VIOLATION || GetLastError() == ERROR_IO_PENDING)
         return fail(STATUS_FAILED, "%s is in use by another run: wait for it, or stop it",
                     a->path);
-    return fail(STATUS_FAILED, "cannot lock %s: %s", a->path, strerror(errno));
+    return fail(STATUS_FAILED, "cannot lock %s: error %lu", a->path, GetLastError());
 }
 
 bool append_open(struct append *a, const char *path)
