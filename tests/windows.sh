@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # The Windows binary: built by mingw-w64 where that is installed; run under wine where that is. A wine
-# that finds no Vulkan driver gives the loader's error and exit code 3; one that does answers a prompt.
+# that finds no Vulkan driver gives the loader's error and exit code 3; where it finds one (it wants a
+# display for that, which Xvfb is), strict edits give the same bytes as on this system.
 set -euo pipefail
 
 build=${OEDIT_BUILD:-$PWD/build}
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+display=
+trap '[ -z "$display" ] || kill "$display"; rm -rf "$work"' EXIT
+oedit=${OEDIT_BIN:-$build/oedit}
 failed=0
 lack() {
     echo "FAILED: $*"
@@ -32,6 +35,13 @@ if [ -z "$wine" ]; then
 fi
 export WINEPREFIX=$work/wine WINEDEBUG=-all XDG_RUNTIME_DIR=$work HOME=$work
 cd "$work"
+if command -v Xvfb > /dev/null; then
+    Xvfb -displayfd 3 -nolisten tcp 3> display 2> /dev/null &
+    display=$!
+    for _ in {1..100}; do [ -s display ] || sleep 0.1; done
+    DISPLAY=:$(cat display)
+    export DISPLAY
+fi
 timeout 300 "$wine" wineboot -i > /dev/null 2>&1 || true
 # says CODE WORDS ARGUMENTS...: exit code and a part of what is said.
 says() {
@@ -53,7 +63,18 @@ got=0
 timeout 300 "$wine" "$build/windows/oedit.exe" devices > said.txt 2>&1 || got=$?
 if [ $got = 0 ]; then
     says 0 '"logit"' logits -m base.gguf -p the --json
-    echo "ran under wine, on a device"
+    edit=(edit -m base.gguf -r facts.jsonl -n 2 --text text.txt --tokens 500 --ridge 0.05
+        --contexts 1 --guard oedit-plus --precision strict)
+    says 0 "wrote windows.gguf" "${edit[@]}" -o windows.gguf
+    XDG_CACHE_HOME=$work/here "$oedit" "${edit[@]}" -o here.gguf > here.txt 2>&1 || lack "$(cat here.txt)"
+    for file in gguf gguf.journal; do
+        cmp "windows.$file" "here.$file" || lack "$file differs between Windows and here"
+    done
+    says 0 "the same bits" verify windows.gguf --base base.gguf
+    says 2 "that is the model itself" "${edit[@]}" -o base.gguf
+    says 0 "" revert windows.gguf.journal --all -m base.gguf -o back.gguf
+    cmp base.gguf back.gguf || lack "revert --all is not the model"
+    echo "ran under wine on a device: the same bytes as here"
 else
     says 3 "no usable Vulkan driver" devices
     echo "skipped: wine loads no Vulkan driver here: $(tr -d '\r' < said.txt)"
