@@ -131,7 +131,8 @@ static void zsh_option(const struct option *o)
         put_words(o->value);
         putchar(')');
     } else if (kind != NOTHING) {
-        printf(":%s:%s", o->value, kind == FILE_NAME ? "_files" : kind == FOLDER_NAME ? "_files -/" : "");
+        printf(":%s:%s", o->value,
+               kind == FILE_NAME ? "_files" : kind == FOLDER_NAME ? "_files -/" : "");
     }
     puts("' \\");
 }
