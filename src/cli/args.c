@@ -101,6 +101,12 @@ bool args_parse(struct args *args, unsigned command, int argc, char **argv, cons
                          extra_count);
 }
 
+const struct option *args_options(size_t *count)
+{
+    *count = sizeof table / sizeof *table;
+    return table;
+}
+
 void args_help(unsigned command)
 {
     options_help(table, sizeof table / sizeof *table, command);

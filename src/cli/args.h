@@ -2,6 +2,7 @@
 // model's file in assets/hparams.
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum command_bit {
@@ -53,3 +54,7 @@ struct args args_default(void);
 bool args_parse(struct args *args, unsigned command, int argc, char **argv, const char **extra,
                 int *extra_count);
 void args_help(unsigned command);
+
+// The table of all options, for what is written from it.
+struct option;
+const struct option *args_options(size_t *count);
