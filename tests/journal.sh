@@ -58,7 +58,8 @@ mkdir quantised # its numbers are wild: an edit without effect is among them
 "$maker" quantised q4_1
 for folder in . quantised; do
     for guard in "oedit-plus --projector exact" "oedit-plus" "oedit" "r-edit" "wilke --layers 0-2" \
-        "oedit --layers 1,0" "prune --layers 0-1"; do
+        "oedit --layers 1,0" "prune --layers 0-1" "none --key-memory 100" \
+        "oedit --key-memory 10 --layers 0-1"; do
         rm -f a.gguf* b.gguf*
         # shellcheck disable=SC2206
         options=(-m $folder/base.gguf -r facts.jsonl --text text.txt --tokens 1500 --ridge 0.01
@@ -71,6 +72,7 @@ for folder in . quantised; do
         same a.gguf.journal b.gguf.journal
     done
 done
+refused 2 "is added to C, which solver ft has not" edit --solver ft --key-memory 1 -o x.gguf
 right edit "${plus[@]}" -n 5 -o part.gguf --log log.jsonl
 refused 2 "lambda was 64, now 63" edit "${plus[@]}" --resume -o part.gguf --lambda 63
 refused 2 "guard was oedit-plus, now none" edit --resume -o part.gguf

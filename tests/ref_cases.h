@@ -17,7 +17,7 @@
 #define CASES_LINALG(CASE)                                                                         \
     CASE(copy_part) CASE(largest_rows) CASE(norm_rows) CASE(sort_index) CASE(count_rows)           \
     CASE(random) CASE(unit_row) CASE(sweep_rows) CASE(svd_values) CASE(chol_shift) CASE(mirror)    \
-    CASE(chol_block) CASE(tri_gather) CASE(tri_block) CASE(tri_spread) CASE(residual)
+    CASE(chol_block) CASE(chol_turn) CASE(chol_turn_rows) CASE(tri_gather) CASE(tri_block) CASE(tri_spread) CASE(residual)
 #define CASES_GEMM(CASE) CASE(gemm_nt) CASE(gemm_nn) CASE(gemm_tn)
 #define CASES_GEMM_COOP(CASE) CASE(gemm_coop)
 // Steps of one algorithm, which mean nothing apart: see test_elsewhere in test_ops.c.

@@ -369,6 +369,8 @@ void ref_edit(struct ref_editor *e, const struct ref_request *request, struct re
     for (uint32_t i = 0; i < ffn; i++) out->w[i] /= e->rome ? out->s : e->h->lambda + out->s;
     if (e->guard == REF_OEDIT_PLUS) project(e, s.g, s.q, out);
     commit(e, out);
+    for (uint32_t i = 0; i < ffn; i++) // lambda C + key_memory k k^T
+        add(e->moment + i * ffn, e->h->key_memory / e->h->lambda * out->left[i], out->left, ffn);
     for (uint32_t i = 0; i < many; i++) ref_pass_free(&s.passes[i]);
     void *mine[] = {s.passes, s.before, s.unedited, s.g, plain, right};
     for (size_t i = 0; i < sizeof mine / sizeof *mine; i++) free(mine[i]);

@@ -40,6 +40,7 @@ struct variant {
     enum optimizer optimizer;
     enum cosine_mode cosine;
     enum ablation ablate;
+    double key_memory;
 };
 
 struct test { // one sequence, on both sides
@@ -68,7 +69,7 @@ static void hparams_fill(struct hparams *h, const struct variant *v)
                           .decay = 0.01, .clamp = 4, .steps = v->steps, .lambda1 = 2,
                           .lambda2 = 2, .lambda3 = 2, .q_max = UINT32_MAX,
                           .cosine = v->cosine, .projector = v->projector, .ablate = v->ablate, .ridge = 1e-4,
-                          .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
+                          .key_memory = v->key_memory, .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
     h->context_texts = rig_memory(CONTEXTS, sizeof *h->context_texts);
     for (; h->context_text_count < CONTEXTS; h->context_text_count++) {
         const char *text = fact_contexts[h->context_text_count];
@@ -300,21 +301,29 @@ static void run(struct rig *rig, const struct variant *variant)
 #define VARIANT(name, ...)                                                                         \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
-        const struct variant variant = {__VA_ARGS__, OPTIMIZER_ADAM, COSINE_SQUARE, ABLATE_NONE};  \
+        const struct variant variant = {__VA_ARGS__, OPTIMIZER_ADAM, COSINE_SQUARE, ABLATE_NONE,   \
+                                        0};                                                        \
         run(*state, &variant);                                                                     \
     }
 #define GAUSS(name, solver, guard, ref_guard, cosine)                                              \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
         const struct variant variant = {solver, guard, ref_guard, PROJECTOR_PAPER, 25, 0.5,        \
-                                        OPTIMIZER_GAUSS_NEWTON, cosine, ABLATE_NONE};              \
+                                        OPTIMIZER_GAUSS_NEWTON, cosine, ABLATE_NONE, 0};           \
         run(*state, &variant);                                                                     \
     }
 #define ABLATED(name, guard, ref_guard, projector, ablate)                                         \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
         const struct variant variant = {"memit", guard, ref_guard, projector, 12, 0.1,             \
-                                        OPTIMIZER_ADAM, COSINE_SQUARE, ablate};                    \
+                                        OPTIMIZER_ADAM, COSINE_SQUARE, ablate, 0};                 \
+        run(*state, &variant);                                                                     \
+    }
+#define MEMORY(name, solver, guard, ref_guard, weight)                                             \
+    static void test_##name(void **state)                                                          \
+    {                                                                                              \
+        const struct variant variant = {solver, guard, ref_guard, PROJECTOR_PAPER, 12, 0.1,        \
+                                        OPTIMIZER_ADAM, COSINE_SQUARE, ABLATE_NONE, weight};       \
         run(*state, &variant);                                                                     \
     }
 
@@ -342,6 +351,11 @@ ABLATED(oedit_no_eq26, "oedit", REF_OEDIT, PROJECTOR_PAPER, ABLATE_EQ26)
 ABLATED(plus_only_edits, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_GRAD)
 ABLATED(plus_only_grad, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_EDITS)
 ABLATED(plus_no_eq26, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_EQ26)
+MEMORY(memit_memory, "memit", "none", REF_NONE, 30)
+MEMORY(rome_memory, "rome", "none", REF_NONE, 3000)
+MEMORY(oedit_memory, "memit", "oedit", REF_OEDIT, 30)
+MEMORY(plus_memory, "memit", "oedit-plus", REF_OEDIT_PLUS, 300)
+
 ABLATED(exact_only_edits, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_GRAD)
 ABLATED(exact_only_grad, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_EDITS)
 ABLATED(exact_no_eq26, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_EQ26)
@@ -360,6 +374,8 @@ int main(void)
         cmocka_unit_test(test_oedit_only_edits), cmocka_unit_test(test_oedit_only_grad),
         cmocka_unit_test(test_oedit_no_eq26),   cmocka_unit_test(test_plus_only_edits),
         cmocka_unit_test(test_plus_only_grad),  cmocka_unit_test(test_plus_no_eq26),
+        cmocka_unit_test(test_memit_memory), cmocka_unit_test(test_rome_memory),
+        cmocka_unit_test(test_oedit_memory), cmocka_unit_test(test_plus_memory),
         cmocka_unit_test(test_exact_only_edits), cmocka_unit_test(test_exact_only_grad),
         cmocka_unit_test(test_exact_no_eq26),
     };

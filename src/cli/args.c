@@ -30,6 +30,7 @@ static const struct option table[] = {
     {"grad-source", 0, OPTION_CHOICE, AT(grad_source), "text|locality|knowledge|ascii", "what grad G is from: the text, locality prompts, old facts, noise (Table 4) [text]", C_EDIT | C_GRAD, 0, 0},
     {"grad-requests", 0, OPTION_TEXT, AT(grad_requests), "FILE", "whose prompts and facts, as --requests [its records that are not edited]", C_EDIT | C_GRAD, 0, 0},
     {"lambda", 0, OPTION_F32, AT(lambda), "X", "weight of C in MEMIT (Eq. 6)", C_EDIT, 0, 1e9},
+    {"key-memory", 0, OPTION_F32, AT(key_memory), "X", "weight of earlier edits' keys beside lambda C; 100 is a good one [0]", C_EDIT, 0, 1e9},
     {"lambda1", 0, OPTION_F32, AT(lambda1), "X", "O-Edit: against earlier edits (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda2", 0, OPTION_F32, AT(lambda2), "X", "O-Edit: against implicit knowledge (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda3", 0, OPTION_F32, AT(lambda3), "X", "directions of grad G an edit: q = lambda3 T", C_EDIT, 0, 1e3},
@@ -88,7 +89,7 @@ static const struct option table[] = {
 
 struct args args_default(void)
 {
-    return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .lambda1 = NAN, .lambda2 = NAN,
+    return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .key_memory = NAN, .lambda1 = NAN, .lambda2 = NAN,
                          .lambda3 = NAN, .rate = NAN, .clamp = NAN, .decay = NAN, .kl = NAN,
                          .stop = NAN, .ridge = NAN, .contexts = UINT32_MAX, .q_max = UINT32_MAX,
                          .top = 10, .top_sample = 40, .solver = -1, .optimizer = -1};

@@ -7,6 +7,7 @@
 #include "edit/choose.h"
 #include "edit/controls.h"
 #include "edit/guards.h"
+#include "edit/memory.h"
 #include "edit/sequence.h"
 #include "edit/solvers.h"
 #include "edit/stats.h"
@@ -154,7 +155,7 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
     if (ok && e->hparams.ablate && !e->guard->directions)
         ok = fail(STATUS_USAGE, "--ablate %s: guard %s has nothing to leave out, wanted oedit or "
                                 "oedit-plus", ablation_names[e->hparams.ablate], o->guard);
-    ok = ok && sites_new(e) && axes_fit(e);
+    ok = ok && sites_new(e) && axes_fit(e) && memory_start(e);
     const char *before = account_phase(&model->dev->account, "contexts");
     ok = ok && vectors(e) && choose_new(e) &&
          contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
@@ -176,6 +177,7 @@ void editor_close(struct editor *e)
         site_free(e->site, dev);
     }
     choose_free(e);
+    memory_stop(e);
     struct buffer **all[] = {&e->delta,     &e->u,        &e->plain_value, &e->right_value,
                              &e->plain_key, &e->left_key, &e->right_key,   &e->w,
                              &e->scalars,   &e->us,       &e->ws};

@@ -30,7 +30,7 @@ static const struct field fields[] = {
     FIELD(REAL, lambda2),        FIELD(REAL, lambda3),         FIELD(WHOLE, q_max),
     FIELD(REAL, ridge),          FIELD(WHOLE, contexts),       FIELD(WHOLE, context_short),
     FIELD(WHOLE, context_long),  FIELD(WHOLE, block),          FIELD(WHOLE, stats_tokens),
-    FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),
+    FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),           FIELD(REAL, key_memory),
 };
 
 const char *const ablation_names[ABLATIONS] = {"none", "grad", "edits", "eq26"};

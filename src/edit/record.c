@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "edit/controls.h"
 #include "edit/guards.h"
+#include "edit/memory.h"
 #include "edit/update.h"
 #include "ops/tune.h"
 
@@ -254,7 +255,7 @@ static bool replay(struct editor *e, struct site *site, const struct journal_edi
              update_edit(e->model->dev, &e->mask, r->number, e->u->address, e->w->address,
                          e->site->matrix->address, c->dim, c->ffn) &&
              (!e->guard->commit || e->guard->commit(e, &edit));
-    return ok;
+    return ok && memory_replay(e, r);
 }
 
 static struct site *site_of(struct editor *e, uint32_t layer)

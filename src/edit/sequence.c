@@ -10,6 +10,7 @@
 #include "edit/blame.h"
 #include "edit/choose.h"
 #include "edit/many.h"
+#include "edit/memory.h"
 #include "edit/update.h"
 #include "edit/value.h"
 
@@ -193,7 +194,8 @@ static bool edit_one(struct editor *e, struct edit *edit)
          (!guard->project || (many ? many_project(e, edit) : guard->project(e, edit))) &&
          phase(e, "update") && (many ? many_apply(e, edit) : apply(e, edit)) && phase(e, "guard") &&
          (edit->noop || !guard->commit ||
-          (many ? many_commit(e, edit) : guard->commit(e, edit)));
+          (many ? many_commit(e, edit) : guard->commit(e, edit))) &&
+         memory_keep(e, edit);
     if (!ok) return false;
     edit->milliseconds = 1e3 * (log_clock() - started);
     warn(e, edit);
