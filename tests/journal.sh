@@ -59,7 +59,7 @@ mkdir quantised # its numbers are wild: an edit without effect is among them
 for folder in . quantised; do
     for guard in "oedit-plus --projector exact" "oedit-plus" "oedit" "r-edit" "wilke --layers 0-2" \
         "oedit --layers 1,0" "prune --layers 0-1" "none --key-memory 100" \
-        "oedit --key-memory 10 --layers 0-1"; do
+        "oedit --key-memory 10 --layers 0-1" "oedit-plus --solver alphaedit --null-threshold 0.05"; do
         rm -f a.gguf* b.gguf*
         # shellcheck disable=SC2206
         options=(-m $folder/base.gguf -r facts.jsonl --text text.txt --tokens 1500 --ridge 0.01
@@ -72,6 +72,8 @@ for folder in . quantised; do
         same a.gguf.journal b.gguf.journal
     done
 done
+refused 2 "remembers keys by itself" edit --solver alphaedit --key-memory 1 -o x.gguf
+refused 2 "none is under it" edit --solver alphaedit --null-threshold 1e-9 -o x.gguf
 refused 2 "is added to C, which solver ft has not" edit --solver ft --key-memory 1 -o x.gguf
 right edit "${plus[@]}" -n 5 -o part.gguf --log log.jsonl
 refused 2 "lambda was 64, now 63" edit "${plus[@]}" --resume -o part.gguf --lambda 63

@@ -69,7 +69,7 @@ static void hparams_fill(struct hparams *h, const struct variant *v)
                           .decay = 0.01, .clamp = 4, .steps = v->steps, .lambda1 = 2,
                           .lambda2 = 2, .lambda3 = 2, .q_max = UINT32_MAX,
                           .cosine = v->cosine, .projector = v->projector, .ablate = v->ablate, .ridge = 1e-4,
-                          .key_memory = v->key_memory, .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
+                          .key_memory = v->key_memory, .null_threshold = 0.5, .l2 = 2, .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
     h->context_texts = rig_memory(CONTEXTS, sizeof *h->context_texts);
     for (; h->context_text_count < CONTEXTS; h->context_text_count++) {
         const char *text = fact_contexts[h->context_text_count];
@@ -98,6 +98,7 @@ static void test_open(struct test *t, struct rig *rig, const struct variant *var
     must(tokenizer_encode(&t->tokenizer, text, strlen(text), 0, &list) && list.count >= TOKENS);
     ref_editor_open(&t->ref, &t->ref_model, &t->hparams, strcmp(variant->solver, "rome") == 0,
                     variant->ref_guard, list.ids, TOKENS);
+    if (strcmp(variant->solver, "alphaedit") == 0) ref_editor_null_space(&t->ref);
     for (uint32_t i = 0; i < DIM * FFN; i++) t->before[i] = t->ref_model.layers[1].down[i];
     token_list_free(&list);
     free(text);
@@ -270,6 +271,16 @@ static void total_check(struct test *t)
         want[i] = t->ref_model.layers[1].down[i] - plain.layers[1].down[i];
     }
     near(t, "dW, all edits", now, want, DIM * FFN, EDIT_BOUND);
+    // AlphaEdit: dW v = 0 for every large eigenvector v of C, to the rounding of W and of P k.
+    double size = sqrt(ref_dot(want, want, DIM * FFN)), whole = 0;
+    for (uint32_t i = 0; i < DIM * FFN; i++) whole += pow(plain.layers[1].down[i], 2);
+    for (uint32_t r = 0; r < t->ref.large_count; r++)
+        for (uint32_t i = 0; i < DIM; i++) {
+            double moved = 0;
+            for (uint32_t j = 0; j < FFN; j++)
+                moved += (double)now[i * FFN + j] * t->ref.large[r * FFN + j];
+            assert_true(fabs(moved) <= FFN * RIG_EPS * (sqrt(whole) + 10 * size));
+        }
     ref_model_close(&plain);
     free(want);
 }
@@ -351,6 +362,8 @@ ABLATED(oedit_no_eq26, "oedit", REF_OEDIT, PROJECTOR_PAPER, ABLATE_EQ26)
 ABLATED(plus_only_edits, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_GRAD)
 ABLATED(plus_only_grad, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_EDITS)
 ABLATED(plus_no_eq26, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_EQ26)
+MEMORY(alphaedit, "alphaedit", "none", REF_NONE, 0)
+MEMORY(alphaedit_plus, "alphaedit", "oedit-plus", REF_OEDIT_PLUS, 0)
 MEMORY(memit_memory, "memit", "none", REF_NONE, 30)
 MEMORY(rome_memory, "rome", "none", REF_NONE, 3000)
 MEMORY(oedit_memory, "memit", "oedit", REF_OEDIT, 30)
@@ -374,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_oedit_only_edits), cmocka_unit_test(test_oedit_only_grad),
         cmocka_unit_test(test_oedit_no_eq26),   cmocka_unit_test(test_plus_only_edits),
         cmocka_unit_test(test_plus_only_grad),  cmocka_unit_test(test_plus_no_eq26),
+        cmocka_unit_test(test_alphaedit), cmocka_unit_test(test_alphaedit_plus),
         cmocka_unit_test(test_memit_memory), cmocka_unit_test(test_rome_memory),
         cmocka_unit_test(test_oedit_memory), cmocka_unit_test(test_plus_memory),
         cmocka_unit_test(test_exact_only_edits), cmocka_unit_test(test_exact_only_grad),

@@ -19,7 +19,7 @@ static const struct option table[] = {
     {"out", 'o', OPTION_TEXT, AT(out), "FILE", "the file to write", C_EDIT | C_APPLY | C_REVERT | C_STATS | C_GRAD | C_BENCH | C_SELFTEST, 0, 0},
     {"", 'n', OPTION_U32, AT(n), "N", "at most N requests (generate: new tokens)", C_EDIT | C_EVAL | C_GENERATE | C_BENCH, 0, U32_MAX},
     {"skip", 0, OPTION_U64, AT(skip), "K", "leave out the first K requests", C_EDIT | C_EVAL | C_BENCH, 0, 1e15},
-    {"solver", 0, OPTION_CHOICE, AT(solver), "memit|rome|ft|ft-l|ultraedit", "how an edit becomes a matrix [memit]", C_EDIT | C_BENCH, 0, 0},
+    {"solver", 0, OPTION_CHOICE, AT(solver), "memit|rome|ft|ft-l|ultraedit|alphaedit", "how an edit becomes a matrix [memit]", C_EDIT | C_BENCH, 0, 0},
     {"guard", 0, OPTION_CHOICE, AT(guard), "none|r-edit|oedit|oedit-plus|wilke|prune|fewer-steps|zero|random|scale", "what keeps edits apart [none]", C_EDIT | C_BENCH, 0, 0},
     {"knob", 0, OPTION_F32, AT(knob), "X", "of the guards fewer-steps (looks), zero (share), random (directions an edit), scale (eta)", C_EDIT, 0, 1e6},
     {"match", 0, OPTION_TEXT, AT(match), "JOURNAL", "find the knob that makes |dW_total| as large as that run's", C_EDIT, 0, 0},
@@ -31,6 +31,8 @@ static const struct option table[] = {
     {"grad-requests", 0, OPTION_TEXT, AT(grad_requests), "FILE", "whose prompts and facts, as --requests [its records that are not edited]", C_EDIT | C_GRAD, 0, 0},
     {"lambda", 0, OPTION_F32, AT(lambda), "X", "weight of C in MEMIT (Eq. 6)", C_EDIT, 0, 1e9},
     {"key-memory", 0, OPTION_F32, AT(key_memory), "X", "weight of earlier edits' keys beside lambda C; 100 is a good one [0]", C_EDIT, 0, 1e9},
+    {"null-threshold", 0, OPTION_F32, AT(null_threshold), "X", "AlphaEdit: smaller eigenvalues of C count as none", C_EDIT, 0, 1e9},
+    {"l2", 0, OPTION_F32, AT(l2), "X", "AlphaEdit: weight of |dW|^2", C_EDIT, 1e-6, 1e9},
     {"lambda1", 0, OPTION_F32, AT(lambda1), "X", "O-Edit: against earlier edits (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda2", 0, OPTION_F32, AT(lambda2), "X", "O-Edit: against implicit knowledge (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda3", 0, OPTION_F32, AT(lambda3), "X", "directions of grad G an edit: q = lambda3 T", C_EDIT, 0, 1e3},
@@ -89,7 +91,7 @@ static const struct option table[] = {
 
 struct args args_default(void)
 {
-    return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .key_memory = NAN, .lambda1 = NAN, .lambda2 = NAN,
+    return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .key_memory = NAN, .null_threshold = NAN, .l2 = NAN, .lambda1 = NAN, .lambda2 = NAN,
                          .lambda3 = NAN, .rate = NAN, .clamp = NAN, .decay = NAN, .kl = NAN,
                          .stop = NAN, .ridge = NAN, .contexts = UINT32_MAX, .q_max = UINT32_MAX,
                          .top = 10, .top_sample = 40, .solver = -1, .optimizer = -1};

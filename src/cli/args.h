@@ -47,7 +47,7 @@ struct args {
     uint32_t repeat, least, rank, n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
     uint64_t skip, seed;
     double started; // the clock when the program began
-    float lambda, key_memory, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, knob, temperature;
+    float lambda, key_memory, null_threshold, l2, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, knob, temperature;
 };
 
 struct args args_default(void);

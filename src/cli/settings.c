@@ -8,7 +8,7 @@
 // Words in the order of the option table.
 const char *settings_solver(const struct args *args)
 {
-    static const char *const names[] = {"memit", "rome", "ft", "ft-l", "ultraedit"};
+    static const char *const names[] = {"memit", "rome", "ft", "ft-l", "ultraedit", "alphaedit"};
     return names[args->solver < 0 ? 0 : args->solver];
 }
 
@@ -45,6 +45,8 @@ bool settings_open(struct hparams *h, const struct args *args, const struct conf
     }
     real(&h->lambda, args->lambda);
     real(&h->key_memory, args->key_memory);
+    real(&h->null_threshold, args->null_threshold);
+    real(&h->l2, args->l2);
     real(&h->lambda1, args->lambda1);
     real(&h->lambda2, args->lambda2);
     real(&h->lambda3, args->lambda3);

@@ -80,7 +80,7 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
         e->grad_id = part.id;
     }
     for (uint32_t i = 0; ok && i < e->site_count; i++)
-        ok = site_measure(&e->sites[i], e->model, weights, e->hparams.ridge,
+        ok = site_measure(&e->sites[i], e->model, weights, &e->hparams, e->solver->null_space,
                           e->solver->make ? NULL : &corpus, directions ? &part : NULL);
     e->text_id = corpus.id;
     corpus_free(&corpus);

@@ -68,6 +68,7 @@ struct solver {
     // edit->rank, and trace, which has room for one look more than hparams.steps.
     bool (*make)(struct editor *editor, struct edit *edit);
     bool dense; // make's updates are dense
+    bool null_space; // keys are projected onto C's null space, and earlier ones always remembered
     bool (*start)(struct editor *editor);
     // What an edit of a journal did to the solver's own state.
     bool (*replay)(struct editor *editor, const struct journal_edit *record);

@@ -31,6 +31,7 @@ static const struct field fields[] = {
     FIELD(REAL, ridge),          FIELD(WHOLE, contexts),       FIELD(WHOLE, context_short),
     FIELD(WHOLE, context_long),  FIELD(WHOLE, block),          FIELD(WHOLE, stats_tokens),
     FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),           FIELD(REAL, key_memory),
+    FIELD(REAL, null_threshold), FIELD(REAL, l2),
 };
 
 const char *const ablation_names[ABLATIONS] = {"none", "grad", "edits", "eq26"};
