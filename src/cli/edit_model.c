@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/edit_journal.h"
 #include "cli/edit_run.h"
+#include "cli/measured.h"
 #include "cli/opened.h"
 #include "cli/save.h"
 #include "cli/settings.h"
@@ -23,6 +24,7 @@ struct report {
     FILE *log;    // with --log
     uint32_t count;
     struct edit_journal journal;
+    struct edit_measure measure;
 };
 
 static bool read_requests(struct dataset *data, const struct args *args)
@@ -51,6 +53,16 @@ static bool log_edit(struct report *r, const cJSON *json)
     return ok;
 }
 
+// The edit is on the disk by now: a failure to measure loses nothing.
+static bool measure_edit(struct report *r, const struct editor *editor, const struct edit *edit)
+{
+    cJSON *state;
+    bool ok = edit_measure_step(&r->measure, editor->model, edit->number, &state);
+    if (ok && state) ok = log_edit(r, state);
+    cJSON_Delete(state);
+    return ok;
+}
+
 static bool on_edit(void *user, const struct editor *editor, const struct edit *edit)
 {
     struct report *r = user;
@@ -72,7 +84,7 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
         cJSON_AddItemToArray(r->edits, json);
     else
         cJSON_Delete(json);
-    return ok;
+    return ok && measure_edit(r, editor, edit);
 }
 
 static bool print_json(const struct opened *o, const struct journal *journal,
@@ -84,6 +96,9 @@ static bool print_json(const struct opened *o, const struct journal *journal,
     cJSON_AddItemToObject(root, "edits", r->edits);
     r->edits = NULL;
     if (args->answers) cJSON_AddItemToObject(root, "answers", answers_json(answers, data));
+    if (r->measure.on)
+        cJSON_AddItemToObject(root, "measures",
+                              history_json(&r->measure.history, data->requests));
     cJSON_AddStringToObject(root, "out", args->out);
     cJSON_AddStringToObject(root, "journal", r->journal.path);
     bool ok = json_put(root, true);
@@ -104,6 +119,7 @@ static bool finish(struct opened *o, struct editor *e, const struct args *args,
                         .edits = (uint32_t)journal_remaining(&journal)};
     bool ok = save_model(&save, args->out);
     if (ok && args->answers && !args->json) answers_print(answers, data);
+    if (ok && r->measure.on && !args->json) history_print(&r->measure.history, stdout);
     if (ok && args->json) ok = print_json(o, &journal, args, data, r, answers);
     journal_free(&journal);
     return ok;
@@ -138,6 +154,7 @@ static bool edit_all(struct opened *o, const struct args *args, struct dataset *
     bool ok = settings_open(&options.hparams, args, &o->model.config) &&
               edit_journal_check(&r->journal, &o->weights, &options, data) &&
               (!args->answers || answers_before(&answers, &o->model, &o->tokenizer, data)) &&
+              edit_measure_start(&r->measure, args, o, data, r->journal.edits) &&
               editor_open(&editor, &o->model, &o->weights, &o->tokenizer, &options) &&
               edit_journal_start(&r->journal, &o->weights, &editor, args->seed) &&
               report_start(r, &editor, &o->weights) &&
@@ -165,6 +182,7 @@ bool command_edit(const struct args *args)
     ok = ok && opened_start(&o, args) && edit_all(&o, args, &data, &report);
     if (!ok) edit_journal_tell(&report.journal);
     edit_journal_close(&report.journal);
+    edit_measure_free(&report.measure);
     if (report.log) fclose(report.log);
     cJSON_Delete(report.edits);
     dataset_free(&data);
