@@ -70,6 +70,24 @@ static const struct option *find(const struct option *table, size_t count, unsig
     return NULL;
 }
 
+// Names the words, and the nearest.
+static bool choice_unknown(const struct option *o, const char *text)
+{
+    enum { WORDS = 32, LONGEST = 40 };
+    char words[WORDS][LONGEST];
+    const char *names[WORDS], *word = o->value;
+    size_t count = 0;
+    for (; *word && count < WORDS; count++) {
+        size_t length = strcspn(word, "|");
+        snprintf(words[count], LONGEST, "%.*s", (int)length, word);
+        names[count] = words[count];
+        word += length + (word[length] == '|');
+    }
+    const char *nearest = options_nearest(text, names, count);
+    return fail(STATUS_USAGE, "--%s: got '%s', wanted one of %s%s%s%s", o->name, text, o->value,
+                nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+}
+
 static bool choice_set(const struct option *o, const char *text, int *number)
 {
     const char *word = o->value;
@@ -81,7 +99,7 @@ static bool choice_set(const struct option *o, const char *text, int *number)
         }
         word += length + (word[length] == '|');
     }
-    return fail(STATUS_USAGE, "--%s: got '%s', wanted one of %s", o->name, text, o->value);
+    return choice_unknown(o, text);
 }
 
 static bool number_set(const struct option *o, const char *text, void *value)
@@ -143,6 +161,19 @@ bool options_parse(const struct option *table, size_t count, unsigned command, i
         if (!value) return fail(STATUS_USAGE, "--%s: wanted %s after it", o->name, o->value);
         if (!value_set(o, value, target)) return false;
     }
+    return true;
+}
+
+bool options_set(const struct option *table, size_t count, unsigned command, const char *name,
+                 const char *value, void *target)
+{
+    const struct option *o = find(table, count, command, name, 0);
+    if (!o) return unknown(table, count, command, name);
+    if (o->kind != OPTION_FLAG) return value_set(o, value, target);
+    bool yes = strcmp(value, "true") == 0;
+    if (!yes && strcmp(value, "false") != 0)
+        return fail(STATUS_USAGE, "--%s: got '%s', wanted true or false", o->name, value);
+    *(bool *)((char *)target + o->offset) = yes;
     return true;
 }
 

@@ -27,3 +27,4 @@ bool command_diff(const struct args *args);
 bool command_verify(const struct args *args);
 bool command_task(const struct args *args);
 bool command_selftest(const struct args *args);
+bool command_experiment(const struct args *args);

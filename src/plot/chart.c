@@ -48,11 +48,25 @@ static void whisker(struct canvas *canvas, const struct layout *l, const struct 
                     const struct series *s, uint32_t i, struct point at, struct colour colour)
 {
     if (!s->spread || !(s->spread[i] > 0)) return;
-    double low = fmax(s->y[i] - s->spread[i], l->y_low), high = fmin(s->y[i] + s->spread[i], l->y_high);
+    double low = fmax(s->y[i] - s->spread[i], l->y_low);
+    double high = fmin(s->y[i] + s->spread[i], l->y_high);
     struct point from = {at.x, layout_y(l, c, low)}, to = {at.x, layout_y(l, c, high)};
     canvas_segment(canvas, from, to, 1.2, colour, 0.8);
     canvas_rect(canvas, at.x - 3, from.y - 0.5, 6, 1, colour);
     canvas_rect(canvas, at.x - 3, to.y - 0.5, 6, 1, colour);
+}
+
+// Where points lie dense, not each has its mark.
+static void marks(struct canvas *canvas, const struct chart *c, const struct layout *l, uint32_t k)
+{
+    const struct series *s = &c->series[k];
+    struct point at, last = {-INFINITY, 0};
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (!point_of(l, c, s, i, &at)) continue;
+        if (s->count > 30 && hypot(at.x - last.x, at.y - last.y) < 4 * MARK) continue;
+        palette_mark(canvas, k, at, MARK, 1);
+        last = at;
+    }
 }
 
 static void lines(struct canvas *canvas, const struct chart *c, const struct layout *l)
@@ -70,11 +84,7 @@ static void lines(struct canvas *canvas, const struct chart *c, const struct lay
             before = at;
         }
     }
-    for (uint32_t k = 0; k < c->series_count; k++)
-        for (uint32_t i = 0; i < c->series[k].count; i++) {
-            struct point at;
-            if (point_of(l, c, &c->series[k], i, &at)) palette_mark(canvas, k, at, MARK, 1);
-        }
+    for (uint32_t k = 0; k < c->series_count; k++) marks(canvas, c, l, k);
 }
 
 // One series after the other by turns, so that none lies wholly under another.
@@ -104,10 +114,11 @@ static void heat(struct canvas *canvas, const struct chart *c, const struct layo
             canvas_rect(canvas, b->x + j * width, b->y + i * height, width, height,
                         isfinite(share) ? palette_shade(share) : missing);
         }
+    // From the top, each step down to the bar's end: no seams between them.
     enum { STEPS = 256 };
     for (uint32_t i = 0; i < STEPS; i++)
         canvas_rect(canvas, bar->x, bar->y + bar->height * i / STEPS, bar->width,
-                    bar->height / STEPS, palette_shade(1 - (i + 0.5) / STEPS));
+                    bar->height * (STEPS - i) / STEPS, palette_shade(1 - (i + 0.5) / STEPS));
     for (uint32_t i = 0; i < l->colour_tick_count; i++) {
         double value = l->colour_ticks[i];
         double at = c->colour.logarithmic ? log(value / low) / log(high / low)

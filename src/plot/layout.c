@@ -104,7 +104,8 @@ static void axis_text(const struct axis *axis, char text[CHART_TEXT])
 static double ticks_width(const struct tick *ticks, uint32_t count)
 {
     double wide = 0;
-    for (uint32_t i = 0; i < count; i++) wide = fmax(wide, font_width(ticks[i].text, sizes[TEXT_TICK]));
+    for (uint32_t i = 0; i < count; i++)
+        wide = fmax(wide, font_width(ticks[i].text, sizes[TEXT_TICK]));
     return wide;
 }
 
@@ -149,7 +150,8 @@ static void y_axis(struct layout *l, const struct chart *c, const struct tick *t
     }
     char text[CHART_TEXT];
     axis_text(&c->y, text);
-    text_add(l, TEXT_AXIS, text, true, l->plot.height, MARGIN, 0, l->plot.y + l->plot.height / 2,
+    text_add(l, TEXT_AXIS, text, true, l->plot.height,
+             l->plot.x - GAP - ticks_width(ticks, count) - GAP, 1, l->plot.y + l->plot.height / 2,
              0.5);
 }
 
