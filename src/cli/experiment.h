@@ -141,5 +141,7 @@ bool dense_norm(const struct dense *dense, const struct model *model, double *no
 void dense_free(struct dense *dense); // accepts zero
 
 bool tables_write(const struct outcomes *outcomes, const struct args *args);
+// Refuses a chart that is none. *keys: one of them wants each edit's key.
+bool charts_check(const struct experiment *x, bool *keys);
 bool charts_write(const struct outcomes *outcomes, const struct experiment *x,
                   const struct args *args);

@@ -16,7 +16,6 @@ struct drawing {
     const struct outcomes *outcomes;
     const struct args *args;
     const cJSON *chart; // as the file has it
-    const char *where, *title;
 };
 
 // A series in the making, with room for its points.
@@ -80,17 +79,21 @@ static bool chart_write(const struct drawing *w, const struct chart *c, const ch
     char name[200];
     snprintf(name, sizeof name, "%s%s%s%s%s", kind, group ? "-" : "", group ? group : "",
              measure ? "-" : "", measure ? measure : "");
-    for (char *at = name; *at; at++)
-        *at = isalnum((unsigned char)*at) || strchr("+._", *at) ? (char)tolower((unsigned char)*at) : '-';
+    for (char *at = name; *at; at++) {
+        unsigned char letter = (unsigned char)*at;
+        *at = isalnum(letter) || strchr("+._", letter) ? (char)tolower(letter) : '-';
+    }
     char *path = experiment_path(w->args, name, ".png");
     bool ok = path && chart_png(c, WIDTH, HEIGHT, SCALE, path);
     free(path);
     return ok;
 }
 
-static void title_of(const struct drawing *w, const char *what, const char *group, char text[CHART_TEXT])
+static void title_of(const struct drawing *w, const char *what, const char *group,
+                     char text[CHART_TEXT])
 {
-    const cJSON *model = cJSON_GetObjectItem(cJSON_GetObjectItem(w->outcomes->manifest, "model"), "file");
+    const cJSON *model = cJSON_GetObjectItem(w->outcomes->manifest, "model");
+    model = cJSON_GetObjectItem(model, "file");
     char base[64] = "";
     snprintf(base, sizeof base, "%.60s", cJSON_IsString(model) ? model->valuestring : "");
     char *end = strstr(base, ".gguf");
@@ -174,7 +177,8 @@ static bool against_age(const struct drawing *w, uint32_t first, const struct co
         for (uint32_t b = 0; b < count; b++) {
             double values[SEEDS], mean, deviation;
             for (uint32_t k = 0; k < seeds && k < SEEDS; k++) {
-                const cJSON *ages = cJSON_GetObjectItem(x[k].states[x[k].state_count - 1], "by_age");
+                const cJSON *last = x[k].states[x[k].state_count - 1];
+                const cJSON *ages = cJSON_GetObjectItem(last, "by_age");
                 values[k] = measure_of(cJSON_GetArrayItem(ages, (int)b), c->name);
             }
             spread_of(values, seeds < SEEDS ? seeds : SEEDS, &mean, &deviation, &seen);
@@ -247,8 +251,9 @@ static bool lines_chart(const struct drawing *w, enum lines kind, uint32_t first
     chart.x.whole = kind != LINES_KNOB;
     chart.x.logarithmic = kind == LINES_AGE || (kind == LINES_KNOB && widest(&d) > 20);
     if (kind == LINES_AGE) {
-        chart.x.label = "edits from the request's own on, that one counted";
-        snprintf(what, sizeof what, "%s after %u edits", long_title(c), o->edits);
+        chart.x.label = "age of the edit (1: the last one)";
+        chart.x.unit = "edits";
+        snprintf(what, sizeof what, "%s by age, after %u edits", long_title(c), o->edits);
     }
     if (kind == LINES_KNOB) chart.x.label = knob->valuestring;
     title_of(w, what, group, title);
@@ -263,10 +268,6 @@ static bool lines_charts(const struct drawing *w, enum lines kind)
 {
     struct column columns[COLUMNS_MAX];
     uint32_t count = outcomes_columns(w->outcomes, columns);
-    const cJSON *knob = cJSON_GetObjectItem(w->chart, "knob");
-    if (kind == LINES_KNOB && !cJSON_IsString(knob))
-        return fail(STATUS_BAD_DATA, "%s: a chart 'sweep' wants 'knob', the name of a "
-                                     "hyper-parameter", w->where);
     for (uint32_t i = 0; i < w->outcomes->count; i++)
         for (uint32_t c = 0; group_first(w->outcomes, i) && c < count; c++)
             if (asked(w, &columns[c]) && (kind != LINES_AGE || columns[c].share) &&
@@ -294,7 +295,7 @@ static bool cosine_charts(const struct drawing *w)
     for (uint32_t i = 0, seeds; ok && high > 0 && i < o->count; i += seeds) {
         char title[CHART_TEXT], what[80];
         seeds = outcomes_seeds(o, i);
-        snprintf(what, sizeof what, "overlap of the first %u updates", n);
+        snprintf(what, sizeof what, "Overlap of the first %u updates", n);
         title_of(w, what, o->items[i].label, title);
         struct chart chart = {.kind = CHART_HEAT, .title = title, .cells = all + i * cells,
                               .rows = n, .cols = n, .x = {.label = "edit", .whole = true},
@@ -324,45 +325,68 @@ static bool activation_charts(const struct drawing *w)
                 point_add(&d, k + 1, own ? a.own[k] : a.unrelated[k], 0);
             activation_free(&a);
         }
-        title_of(w, own ? "activation by the edit's own update" : "activation by unrelated updates",
-                 NULL, title);
+        const char *words = own ? "Activation by the edit's own update"
+                                : "Activation by unrelated updates";
+        title_of(w, words, NULL, title);
         struct chart chart = {.kind = CHART_POINTS, .title = title, .series = d.series,
                               .series_count = d.count,
                               .x = {.label = "edit", .low = NAN, .high = NAN, .whole = true},
                               .y = {.label = own ? "|dW_j k_j|" : "|(dW - dW_j) k_j|",
                                     .low = NAN, .high = NAN, .logarithmic = true}};
-        if (ok && any(&d)) ok = chart_write(w, &chart, "activation", NULL, own ? "own" : "unrelated");
+        const char *which = own ? "own" : "unrelated";
+        if (ok && any(&d)) ok = chart_write(w, &chart, "activation", NULL, which);
         drawn_free(&d);
         if (!ok) return false;
     }
     return true;
 }
 
-bool charts_write(const struct outcomes *o, const struct experiment *x, const struct args *args)
+static const char *const kinds[] = {"checkpoints", "retention", "sweep", "cosines", "activation"};
+enum { KIND_SWEEP = 2, KINDS = sizeof kinds / sizeof *kinds };
+
+static int kind_of(const cJSON *chart)
 {
-    static const char *const kinds[] = {"checkpoints", "retention", "sweep", "cosines",
-                                        "activation"};
-    const cJSON *list = cJSON_GetObjectItem(x->root, "charts"), *chart;
-    if (o->count == 0) return true;
-    cJSON_ArrayForEach(chart, list)
+    const cJSON *kind = cJSON_GetObjectItem(chart, "kind");
+    for (int i = 0; i < KINDS && cJSON_IsString(kind); i++)
+        if (strcmp(kinds[i], kind->valuestring) == 0) return i;
+    return -1;
+}
+
+bool charts_check(const struct experiment *x, bool *keys)
+{
+    const cJSON *chart;
+    *keys = false;
+    cJSON_ArrayForEach(chart, cJSON_GetObjectItem(x->root, "charts"))
     {
-        const cJSON *kind = cJSON_GetObjectItem(chart, "kind");
-        const char *word = cJSON_IsString(kind) ? kind->valuestring : "";
-        struct drawing w = {.outcomes = o, .args = args, .chart = chart, .where = x->where};
-        bool ok;
-        if (strcmp(word, "checkpoints") == 0) ok = lines_charts(&w, LINES_EDITS);
-        else if (strcmp(word, "retention") == 0) ok = lines_charts(&w, LINES_AGE);
-        else if (strcmp(word, "sweep") == 0) ok = lines_charts(&w, LINES_KNOB);
-        else if (strcmp(word, "cosines") == 0) ok = cosine_charts(&w);
-        else if (strcmp(word, "activation") == 0) ok = activation_charts(&w);
-        else {
-            const char *nearest = options_nearest(word, kinds, sizeof kinds / sizeof *kinds);
-            ok = fail(STATUS_BAD_DATA, "%s: a chart of the kind '%s'%s%s%s", x->where, word,
-                      nearest ? "; did you mean " : ", wanted checkpoints, retention, sweep, "
-                                                    "cosines or activation",
-                      nearest ? nearest : "", nearest ? "?" : "");
-        }
-        if (!ok) return false;
+        int kind = kind_of(chart);
+        const cJSON *word = cJSON_GetObjectItem(chart, "kind");
+        const char *said = cJSON_IsString(word) ? word->valuestring : "";
+        const char *nearest = options_nearest(said, kinds, KINDS);
+        if (kind < 0)
+            return fail(STATUS_BAD_DATA, "%s: a chart of the kind '%s'%s%s%s", x->where, said,
+                        nearest ? "; did you mean " : ", wanted checkpoints, retention, sweep, "
+                                                      "cosines or activation",
+                        nearest ? nearest : "", nearest ? "?" : "");
+        if (kind == KIND_SWEEP && !cJSON_IsString(cJSON_GetObjectItem(chart, "knob")))
+            return fail(STATUS_BAD_DATA, "%s: a chart 'sweep' wants 'knob', the name of a "
+                                         "hyper-parameter", x->where);
+        *keys = *keys || strcmp(said, "activation") == 0;
     }
     return true;
+}
+
+bool charts_write(const struct outcomes *o, const struct experiment *x, const struct args *args)
+{
+    const cJSON *chart;
+    bool ok = true;
+    if (o->count == 0) return true;
+    cJSON_ArrayForEach(chart, cJSON_GetObjectItem(x->root, "charts"))
+    {
+        struct drawing w = {.outcomes = o, .args = args, .chart = chart};
+        int kind = kind_of(chart);
+        ok = ok && (kind <= KIND_SWEEP           ? lines_charts(&w, (enum lines)kind)
+                    : strcmp(kinds[kind], "cosines") == 0 ? cosine_charts(&w)
+                                                 : activation_charts(&w));
+    }
+    return ok;
 }

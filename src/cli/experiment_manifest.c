@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/status.h"
 #include "cli/experiment.h"
 
@@ -131,47 +132,61 @@ static bool run_agrees(const char *path, const cJSON *old, const struct job *job
     return true;
 }
 
-// Where an entry stands: by the file's runs, then by seeds.
-static double place_of(const struct experiment *x, const cJSON *run)
+static const char *text_at(const cJSON *object, const char *name)
 {
-    const cJSON *name = cJSON_GetObjectItem(run, "name"),
-                *seed = cJSON_GetObjectItem(cJSON_GetObjectItem(run, "settings"), "seed");
-    uint32_t i = 0;
-    while (i < x->run_count && !(cJSON_IsString(name) && !strcmp(x->runs[i].name, name->valuestring)))
-        i++;
-    return i + (cJSON_IsNumber(seed) ? seed->valuedouble / 1.9e19 : 0);
+    const cJSON *item = cJSON_GetObjectItem(object, name);
+    return cJSON_IsString(item) ? item->valuestring : "";
 }
 
-static void entry_add(const struct experiment *x, cJSON *list, cJSON *run)
+static uint32_t place_of(const struct experiment *x, const cJSON *run)
 {
-    const cJSON *item;
-    int at = 0;
-    cJSON_ArrayForEach(item, list)
-    {
-        if (place_of(x, item) > place_of(x, run)) break;
-        at++;
-    }
-    cJSON_InsertItemInArray(list, at, run);
+    uint32_t i = 0;
+    while (i < x->run_count && strcmp(x->runs[i].name, text_at(run, "name")) != 0) i++;
+    return i;
+}
+
+// By the file's runs, then by seeds, whatever the order they were asked for in.
+static bool behind(const struct experiment *x, const cJSON *a, const cJSON *b)
+{
+    uint32_t left = place_of(x, a), right = place_of(x, b);
+    if (left != right) return left > right;
+    int names = strcmp(text_at(a, "name"), text_at(b, "name"));
+    if (names) return names > 0;
+    return measure_of(cJSON_GetObjectItem(a, "settings"), "seed") >
+           measure_of(cJSON_GetObjectItem(b, "settings"), "seed");
+}
+
+// Into its place among `count` entries. (cJSON 1.7.15 loses what it inserts amid an array.)
+static void entry_add(const struct experiment *x, cJSON **entries, uint32_t *count, cJSON *run)
+{
+    uint32_t at = (*count)++;
+    for (; at > 0 && behind(x, entries[at - 1], run); at--) entries[at] = entries[at - 1];
+    entries[at] = run;
 }
 
 // Runs that are not asked for now, but were, keep their entries.
 static bool runs_json(struct experiment_work *w, const char *path, const cJSON *old, cJSON *list)
 {
-    const cJSON *run;
-    for (uint32_t i = 0; i < w->job_count; i++) {
-        const cJSON *before = run_of(old, w->jobs[i].id);
-        if (before && !run_agrees(path, before, &w->jobs[i])) return false;
-        entry_add(&w->file, list, run_entry(&w->jobs[i]));
+    const cJSON *before = cJSON_GetObjectItem(old, "runs"), *run;
+    uint32_t count = 0;
+    cJSON **entries = mem_new(w->job_count + (size_t)cJSON_GetArraySize(before), sizeof *entries,
+                              "a manifest");
+    bool ok = entries != NULL;
+    for (uint32_t i = 0; ok && i < w->job_count; i++) {
+        const cJSON *same = run_of(old, w->jobs[i].id);
+        ok = !same || run_agrees(path, same, &w->jobs[i]);
+        if (ok) entry_add(&w->file, entries, &count, run_entry(&w->jobs[i]));
     }
-    cJSON_ArrayForEach(run, cJSON_GetObjectItem(old, "runs"))
+    cJSON_ArrayForEach(run, before)
     {
-        const cJSON *id = cJSON_GetObjectItem(run, "id");
-        bool mine = !cJSON_IsString(id);
+        bool mine = !ok;
         for (uint32_t i = 0; !mine && i < w->job_count; i++)
-            mine = strcmp(w->jobs[i].id, id->valuestring) == 0;
-        if (!mine) entry_add(&w->file, list, cJSON_Duplicate(run, true));
+            mine = strcmp(w->jobs[i].id, text_at(run, "id")) == 0;
+        if (!mine) entry_add(&w->file, entries, &count, cJSON_Duplicate(run, true));
     }
-    return true;
+    for (uint32_t i = 0; i < count; i++) cJSON_AddItemToArray(list, entries[i]);
+    free(entries);
+    return ok;
 }
 
 static bool old_read(const char *path, cJSON **old)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/options.h"
 #include "base/status.h"
@@ -172,8 +173,12 @@ static bool job_settings(struct experiment_work *w, struct job *job)
                                        .seed = job->args.seed, .strict = o->dev.strict};
     bool ok = settings_open(&options.hparams, &job->args, &o->model.config) &&
               record_plan(&header, &o->weights, &options);
-    if (ok) job->settings = run_json(&header);
-    if (ok) cJSON_DeleteItemFromObject(job->settings, "contexts"); // not yet known
+    cJSON *json = ok ? run_json(&header) : NULL;
+    char *text = ok ? json_text(json, false, "the settings") : NULL;
+    if (ok) ok = text && (job->settings = cJSON_Parse(text)); // numbers as a file gives them back
+    cJSON_DeleteItemFromObject(job->settings, "contexts");    // not yet known
+    cJSON_free(text);
+    cJSON_Delete(json);
     journal_header_free(&header);
     hparams_free(&options.hparams);
     return ok || fail_run(w->file.where, job->run->name);

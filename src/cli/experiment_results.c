@@ -57,14 +57,15 @@ uint32_t outcomes_columns(const struct outcomes *o, struct column columns[COLUMN
                 columns[count++] = (struct column){"avg", "Avg", true};
         }
     }
-    columns[count++] = (struct column){"norm", "|dW|", false};
+    columns[count++] = (struct column){"norm", "\u2016dW\u2016", false};
     return count;
 }
 
 uint32_t outcomes_seeds(const struct outcomes *o, uint32_t first)
 {
     uint32_t count = 0;
-    while (first + count < o->count && strcmp(o->items[first + count].name, o->items[first].name) == 0)
+    while (first + count < o->count &&
+           strcmp(o->items[first + count].name, o->items[first].name) == 0)
         count++;
     return count;
 }

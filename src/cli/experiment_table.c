@@ -111,7 +111,7 @@ static void immediate_table(FILE *to, const struct outcomes *o, const struct col
 {
     static const struct {
         const char *name, *title;
-    } values[] = {{"steps", "Steps"}, {"realised", "Realised"}, {"kept", "Kept"}, {"dw", "|dW_i|"}};
+    } values[] = {{"steps", "Steps"}, {"realised", "Realised"}, {"kept", "Kept"}, {"dw", "\u2016dW_i\u2016"}};
     enum { VALUES = sizeof values / sizeof *values };
     uint32_t shares = 0;
     fprintf(to, "\nMeans over the edits: right after each, and of the edits themselves.\n\n"

@@ -28,7 +28,8 @@ static bool data_open(struct experiment_work *w)
     const struct args *a = w->args;
     uint32_t limit = a->n ? a->n : w->file.count;
     if (!own && (!given || is_folder(given)))
-        return fail(STATUS_USAGE, "--data: %s names no data, wanted a file of requests", w->file.where);
+        return fail(STATUS_USAGE, "--data: %s names no data, wanted a file of requests",
+                    w->file.where);
     bool folder = given && is_folder(given);
     size_t size = strlen(given ? given : "") + strlen(own ? own : "") + 2;
     w->data_path = mem_new(size, 1, "a path");
@@ -97,17 +98,6 @@ static bool measures_read(struct experiment_work *w)
     return (args.measures || list_text(&w->file, "measures", w->pool, &args.measures)) &&
            measured_open(&w->measured, &args, &w->opened->tokenizer, args.ppl_text,
                          args.ppl_tokens ? args.ppl_tokens : PPL_TOKENS);
-}
-
-static bool charts_want_keys(const struct experiment *x)
-{
-    const cJSON *chart;
-    cJSON_ArrayForEach(chart, cJSON_GetObjectItem(x->root, "charts"))
-    {
-        const cJSON *kind = cJSON_GetObjectItem(chart, "kind");
-        if (cJSON_IsString(kind) && strcmp(kind->valuestring, "activation") == 0) return true;
-    }
-    return false;
 }
 
 // What the model knew before any edit: asked once, kept for all runs.
@@ -212,10 +202,9 @@ bool command_experiment(const struct args *args)
     if (!args->out) return fail(STATUS_USAGE, "--out: wanted a folder for the results (-o FOLDER)");
     interrupt_watch();
     w.pool = cJSON_CreateArray();
-    bool ok = experiment_open(&w.file, name) && data_open(&w) && checkpoints_read(&w) &&
-              opened_start(&o, args) && measures_read(&w);
-    w.keys = ok && charts_want_keys(&w.file);
-    ok = ok && runs(&w);
+    bool ok = experiment_open(&w.file, name) && charts_check(&w.file, &w.keys) &&
+              data_open(&w) && checkpoints_read(&w) && opened_start(&o, args) &&
+              measures_read(&w) && runs(&w);
     work_free(&w);
     return opened_end(&o, args, ok);
 }

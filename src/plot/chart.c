@@ -105,13 +105,18 @@ static void heat(struct canvas *canvas, const struct chart *c, const struct layo
 {
     const struct box *b = &l->plot, *bar = &l->colour;
     double width = b->width / c->cols, height = b->height / c->rows;
-    double low = l->colour_low, high = l->colour_high;
+    double low = l->colour_low, high = l->colour_high, scale = canvas->scale;
     for (uint32_t i = 0; i < c->rows; i++)
         for (uint32_t j = 0; j < c->cols; j++) {
             double cell = c->cells[(uint64_t)i * c->cols + j];
             double share = c->colour.logarithmic ? log(cell / low) / log(high / low)
                                                  : (cell - low) / (high - low);
-            canvas_rect(canvas, b->x + j * width, b->y + i * height, width, height,
+            // Cells end where pixels do: no seams between them.
+            double x = round((b->x + j * width) * scale) / scale,
+                   y = round((b->y + i * height) * scale) / scale,
+                   right = round((b->x + (j + 1) * width) * scale) / scale,
+                   bottom = round((b->y + (i + 1) * height) * scale) / scale;
+            canvas_rect(canvas, x, y, right - x, bottom - y,
                         isfinite(share) ? palette_shade(share) : missing);
         }
     // From the top, each step down to the bar's end: no seams between them.
