@@ -304,7 +304,13 @@ static void test_words(void **state)
     assert_non_null(file);
     for (uint32_t i = 0; i < 60; i++) {
         char *text = tiny_text(6, random_next(&random));
-        fprintf(file, "{\"text\": \"%s%s\"}\n", text, i % 2 ? "." : "");
+        double ignored;
+        must(tokenizer_encode(&o.tokenizer, text, strlen(text), ENCODE_BOS, &list));
+        uint32_t top = ref_next(&o, list.ids, (uint32_t)list.count, 0, &ignored);
+        // What the model says itself, where that is a word behind a blank; else just a word.
+        bool word = top >= 3 && top < TINY_VOCAB && top % 2;
+        fprintf(file, "{\"text\": \"%s %s%s\"}\n", text, tiny_words[word ? (top - 2) / 2 : i % 30],
+                i % 3 ? "" : ".");
         free(text);
     }
     assert_int_equal(fclose(file), 0);
@@ -334,6 +340,7 @@ static void test_words(void **state)
         tops += all;
     }
     assert_int_equal(r.right, tops);
+    assert_in_range(tops, 5, r.count - 5); // of both kinds
     token_list_free(&list);
     task_result_free(&r);
     task_items_free(&items);
@@ -397,12 +404,13 @@ static void test_greedy(void **state)
 static void test_written(void **state)
 {
     enum { NEW = 4 };
+    uint32_t some = 0;
     struct opened o;
     struct task_items items;
     struct task_result r;
     struct token_list list = {0};
     start(&o, *state);
-    choices_write(8, 40);
+    choices_write(8, 200);
     must(task_items_open(&items, tiny_path("choices.jsonl"), (struct task_file_options){0}));
     must(task_run(&items, &o.model, &o.tokenizer,
                   &(struct task_options){.choose = CHOOSE_GENERATE, .tokens = NEW}, &r));
@@ -422,8 +430,11 @@ static void test_written(void **state)
         assert_int_equal(r.answers[i].none, r.answers[i].chosen < 0);
         assert_int_equal(r.answers[i].right, r.answers[i].chosen == (int32_t)(i % 3));
         assert_null(r.answers[i].likelihoods);
+        some += r.answers[i].right;
         free(said);
     }
+    assert_int_equal(r.right, some);
+    assert_in_range(some, 1, r.count - 1);
     token_list_free(&list);
     task_result_free(&r);
     task_items_free(&items);
