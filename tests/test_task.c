@@ -156,6 +156,12 @@ static void test_numbers(void **state)
     double number;
     assert_true(number_last("12345", 2, &number)); // no further than it is told
     assert_true(number == 12);
+    char *many = rig_memory(1003, 1); // digits without end
+    memset(many, '9', 1002);
+    many[1] = '.';
+    assert_true(number_last(many, 1002, &number));
+    assert_true(fabs(number - 10) < 1e-12);
+    free(many);
 }
 
 static void test_letters(void **state)

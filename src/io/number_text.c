@@ -23,6 +23,7 @@ static size_t number_at(const char *text, size_t size, size_t at, double *number
         if (text[at] != ',') value = 10 * value + (text[at] - '0');
     if (at < size && text[at] == '.' && digit(text, size, at + 1))
         for (at++; digit(text, size, at); at++) {
+            if (unit >= 1e15) continue; // no double has more
             value = 10 * value + (text[at] - '0');
             unit *= 10;
         }
