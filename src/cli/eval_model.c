@@ -138,8 +138,8 @@ static bool check(const struct args *args)
 {
     if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
     if (args->journal && (args->requests || args->base))
-        return fail(STATUS_USAGE, "eval --journal: got %s, wanted --model to be the original model; "
-                                  "the requests are the journal's",
+        return fail(STATUS_USAGE, "eval --journal: got %s, wanted --model to be the original model "
+                                  "and nothing else; the requests are the journal's",
                     args->requests ? "--requests" : "--base");
     if (args->checkpoints && !args->journal)
         return fail(STATUS_USAGE, "eval --checkpoints: wanted --journal FILE, whose edits make the "
@@ -156,7 +156,8 @@ bool command_eval(const struct args *args)
     double ppl = (double)NAN;
     if (!check(args)) return false;
     interrupt_watch();
-    if (args->journal) return opened_end(&o, args, opened_device(&o, args) && eval_journal(&o, args));
+    if (args->journal)
+        return opened_end(&o, args, opened_device(&o, args) && eval_journal(&o, args));
     cJSON *root = cJSON_CreateObject();
     bool ok = opened_device(&o, args) &&
               (!args->requests || score(&o, args, root, &measured)) &&

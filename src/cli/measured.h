@@ -10,8 +10,8 @@ struct measured {
     struct token_list text;
 };
 
-// --measures, or Rel, Gen and Loc. A text (or NULL) is for perplexity, its first `tokens` tokens (0:
-// all); with one it is measured, without one it may not be asked for.
+// --measures, or Rel, Gen and Loc. A text (or NULL) is for perplexity, its first `tokens` tokens
+// (0: all); with one it is measured, without one it may not be asked for.
 bool measured_open(struct measured *measured, const struct args *args,
                    const struct tokenizer *tokenizer, const char *text, uint32_t tokens);
 void measured_free(struct measured *measured); // accepts zero

@@ -59,7 +59,8 @@ bool ask_rows(const struct model *model, const struct ask *ask)
     struct cmd cmd = {0};
     uint64_t bytes = 4ull * ask->picked;
     float *best = mem_new(ask->picked, sizeof *best, "answers");
-    bool ok = best && pass_new(&p, model, ask->sequences, ask->count, model->config.layers, false) &&
+    bool ok = best &&
+              pass_new(&p, model, ask->sequences, ask->count, model->config.layers, false) &&
               pass_head(&p, model, ask->index, ask->picked) && told_new(&t, model, ask);
     if (ok) {
         cmd_start(&cmd, model->dev, false);

@@ -35,6 +35,7 @@ bool eval_perplexity(const struct model *model, const uint32_t *tokens, uint32_t
     uint32_t seen = 0;
     bool ok = true;
     struct progress bar;
+    if (block > model->positions) block = model->positions;
     progress_start(&bar, "perplexity", "token", count);
     for (uint32_t at = 0; ok && at + 1 < count; at += block) {
         uint32_t now = count - at < block ? count - at : block;

@@ -68,6 +68,7 @@ double exam_success(const struct exam *exam, enum question_kind kind, uint32_t i
 // Share of request i's questions of a kind whose begins is set. NAN if there are none.
 double exam_begins(const struct exam *exam, enum question_kind kind, uint32_t i);
 
-// exp of the mean next-token loss over the text, in blocks of `block` tokens.
+// exp of the mean next-token loss over the text, in blocks of `block` tokens, or as many as the
+// model takes.
 bool eval_perplexity(const struct model *model, const uint32_t *tokens, uint32_t count,
                      uint32_t block, double *perplexity);

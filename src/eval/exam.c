@@ -55,10 +55,11 @@ static bool ask_of(struct question *q, const struct tokenizer *tokenizer, const 
     if (kind == ASK_TRUE) return question_new(q, tokenizer, r->prompt, r->target_true);
     if (kind == ASK_GEN_TRUE)
         return question_new(q, tokenizer, r->rephrases.items[i], r->target_true);
-    // Without a known answer only the first token behind the prompt is looked at.
+    // Without a known answer (any text stands for it) only the first token behind the prompt is
+    // looked at.
     bool known = i < r->locality_truths.count && r->locality_truths.items[i][0];
     if (!question_new(q, tokenizer, r->localities.items[i],
-                      known ? r->locality_truths.items[i] : "x"))
+                      known ? r->locality_truths.items[i] : r->localities.items[i]))
         return false;
     if (!known) {
         q->answers = 1;

@@ -18,9 +18,9 @@ struct question **exam_list(const struct exam *exam, struct exam_part part, uint
     struct question **list = mem_new(total, sizeof *list, "questions");
     *count = 0;
     for (int k = 0; list && k < ASK_KINDS; k++)
-        for (uint32_t i = exam->first[k][part.first]; part.kinds >> k & 1 && i < exam->first[k][end];
-             i++)
-            list[(*count)++] = &exam->questions[k][i];
+        if (part.kinds >> k & 1)
+            for (uint32_t i = exam->first[k][part.first]; i < exam->first[k][end]; i++)
+                list[(*count)++] = &exam->questions[k][i];
     return list;
 }
 

@@ -29,8 +29,8 @@ void history_free(struct history *history); // accepts zero
 // The model is unedited: its answers are kept for Loc, and checkpoint 0 is measured.
 bool history_start(struct history *history, const struct model *model);
 
-// The model has had the edits of the first `edits` requests, the last of them just now. *state: what
-// a checkpoint here measured, or NULL.
+// The model has had the edits of the first `edits` requests, the last of them just now. *state:
+// what a checkpoint here measured, or NULL.
 bool history_step(struct history *history, const struct model *model, uint32_t edits,
                   const struct marks **state);
 

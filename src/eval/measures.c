@@ -9,10 +9,10 @@
 
 enum { BLOCK = 512 }; // of perplexity, in tokens
 
-const char *const measure_names[MEASURES] = {"rel",     "gen",  "loc",      "success", "gen-success",
-                                             "free",    "gen-free", "ppl"};
-const char *const measure_titles[MEASURES] = {"Rel",     "Gen",  "Loc",      "Success", "Gen.succ",
-                                              "Free",    "Gen.free", "PPL"};
+const char *const measure_names[MEASURES] = {"rel",         "gen",  "loc",      "success",
+                                             "gen-success", "free", "gen-free", "ppl"};
+const char *const measure_titles[MEASURES] = {"Rel",      "Gen",  "Loc",      "Success",
+                                              "Gen.succ", "Free", "Gen.free", "PPL"};
 
 bool measures_parse(const char *list, unsigned *which)
 {
@@ -128,6 +128,8 @@ double marks_mean(const struct marks *marks, enum measure measure, uint32_t firs
 
 double marks_average(const struct marks *marks, uint32_t first, uint32_t end)
 {
-    return (marks_mean(marks, MEASURE_REL, first, end) + marks_mean(marks, MEASURE_GEN, first, end) +
-            marks_mean(marks, MEASURE_LOC, first, end)) / 3;
+    double sum = 0;
+    for (int m = MEASURE_REL; m <= MEASURE_LOC; m++)
+        sum += marks_mean(marks, (enum measure)m, first, end);
+    return sum / 3;
 }
