@@ -6,6 +6,7 @@
 #include "cli/measured.h"
 #include "edit/hparams.h"
 #include "edit/sequence.h"
+#include "eval/task.h"
 
 // One run as the file has it. Texts are the file's.
 struct experiment_run {
@@ -44,6 +45,11 @@ struct job {
     cJSON *settings; // of the manifest: everything but what is only known of an open editor
 };
 
+struct experiment_task {
+    struct task_items items;
+    char *path;
+};
+
 // All that runs share.
 struct experiment_work {
     const struct args *args;
@@ -58,6 +64,8 @@ struct experiment_work {
     cJSON *pool;
     struct job *jobs;
     uint32_t job_count;
+    struct experiment_task tasks[TASK_FORMS];
+    uint32_t task_count;
     bool keys; // charts want each edit's key
     struct { // contexts of the first run that had such: the others take them over
         char **texts;
@@ -71,6 +79,11 @@ bool experiment_plan(struct experiment_work *w);
 
 // The folder's manifest.json, which later calls may add runs to. *manifest: as it is now.
 bool manifest_write(struct experiment_work *w, cJSON **manifest);
+
+// The file's "tasks", from the folder of the requests, and their shares of right answers now.
+bool tasks_open(struct experiment_work *w);
+void tasks_close(struct experiment_work *w); // accepts zero
+bool tasks_measure(struct experiment_work *w, cJSON *state);
 
 // Runs one job, or what is missing of it.
 bool experiment_job(struct experiment_work *w, struct job *job);
@@ -115,6 +128,7 @@ enum { COLUMNS_MAX = 16 };
 struct column {
     const char *name, *title;
     bool share; // in [0, 1]
+    bool task;  // of the model, whatever was edited
 };
 uint32_t outcomes_columns(const struct outcomes *outcomes, struct column columns[COLUMNS_MAX]);
 

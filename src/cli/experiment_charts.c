@@ -105,7 +105,7 @@ static struct axis axis_of(const struct column *c)
 {
     struct axis axis = {.label = c->title, .low = NAN, .high = NAN};
     if (c->share) {
-        axis.label = "share of requests";
+        axis.label = c->task ? "share of items answered right" : "share of requests";
         axis.low = 0;
         axis.high = 1;
     } else if (strcmp(c->name, "ppl") == 0) {
@@ -152,7 +152,11 @@ static bool against_edits(const struct drawing *w, uint32_t first, const struct 
         double mean, deviation;
         seeds = outcomes_seeds(o, i);
         if (!group_same(&o->items[i], &o->items[first])) continue;
-        if (!series_new(d, o->items[i].label, o->items[i].state_count)) return false;
+        if (!series_new(d, o->items[i].label, o->items[i].state_count + 1)) return false;
+        // What does not depend on the requests has a value before the first edit.
+        const cJSON *before = cJSON_GetArrayItem(o->unedited, 0);
+        if (c->task || strcmp(c->name, "ppl") == 0)
+            point_add(d, 0, measure_of(before, c->name), 0);
         for (uint32_t s = 0; s < o->items[i].state_count; s++) {
             outcomes_mean(&o->items[i], seeds, s, c->name, &mean, &deviation);
             point_add(d, state_edits(o, s), mean, deviation);
@@ -270,7 +274,7 @@ static bool lines_charts(const struct drawing *w, enum lines kind)
     uint32_t count = outcomes_columns(w->outcomes, columns);
     for (uint32_t i = 0; i < w->outcomes->count; i++)
         for (uint32_t c = 0; group_first(w->outcomes, i) && c < count; c++)
-            if (asked(w, &columns[c]) && (kind != LINES_AGE || columns[c].share) &&
+            if (asked(w, &columns[c]) && (kind != LINES_AGE || (columns[c].share && !columns[c].task)) &&
                 !lines_chart(w, kind, i, &columns[c]))
                 return false;
     return true;

@@ -97,7 +97,7 @@ static bool document_read(struct experiment *x)
 {
     static const char *const known[] = {"title",    "cite",   "data",    "count",
                                         "measures", "seeds",  "checkpoints", "settings",
-                                        "runs",     "charts", "about"};
+                                        "runs",     "charts", "about",   "tasks"};
     const char *end = NULL;
     x->root = cJSON_ParseWithOpts(x->text, &end, true);
     if (!cJSON_IsObject(x->root))

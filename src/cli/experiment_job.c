@@ -150,6 +150,7 @@ static bool measure_state(struct running *r, uint32_t edits, cJSON *line)
 {
     double norm = 0;
     if (!measure(r, &r->w->measured.measures, 0, edits, edits, line, "checkpoint") ||
+        !tasks_measure(r->w, cJSON_GetObjectItem(line, "checkpoint")) ||
         !dense_norm(&r->dense, &r->w->opened->model, &norm))
         return false;
     cJSON_AddNumberToObject(cJSON_GetObjectItem(line, "checkpoint"), "norm", norm);

@@ -46,6 +46,20 @@ static cJSON *run_entry(const struct job *job)
     return run;
 }
 
+static bool tasks_json(struct experiment_work *w, cJSON *root)
+{
+    cJSON *list = cJSON_AddArrayToObject(root, "tasks");
+    for (uint32_t i = 0; i < w->task_count; i++) {
+        cJSON *task = cJSON_CreateObject();
+        cJSON_AddItemToArray(list, task);
+        cJSON_AddStringToObject(task, "name", w->tasks[i].items.form->name);
+        cJSON_AddNumberToObject(task, "items", (double)w->tasks[i].items.count);
+        cJSON_AddStringToObject(task, "choose", w->args->choose ? "generate" : "likelihood");
+        if (!file_json(task, "file", w->tasks[i].path)) return false;
+    }
+    return true;
+}
+
 static bool shared_json(struct experiment_work *w, cJSON *root)
 {
     struct opened *o = w->opened;
@@ -76,7 +90,7 @@ static bool shared_json(struct experiment_work *w, cJSON *root)
     for (unsigned m = 0; m < MEASURES; m++)
         if (w->measured.measures.which >> m & 1)
             cJSON_AddItemToArray(measures, cJSON_CreateString(measure_names[m]));
-    return true;
+    return tasks_json(w, root);
 }
 
 static bool differs(const char *path, const char *what, const cJSON *old, const cJSON *now)

@@ -48,16 +48,24 @@ uint32_t outcomes_columns(const struct outcomes *o, struct column columns[COLUMN
     uint32_t count = 0, three = 0;
     cJSON_ArrayForEach(item, list)
     {
-        for (unsigned m = 0; m < MEASURES && count + 2 < COLUMNS_MAX; m++) {
+        for (unsigned m = 0; m < MEASURES && count + 2 + TASK_FORMS < COLUMNS_MAX; m++) {
             if (strcmp(measure_names[m], item->valuestring) != 0) continue;
             columns[count++] = (struct column){measure_names[m], measure_titles[m],
-                                               m != MEASURE_PPL};
+                                               m != MEASURE_PPL, false};
             three += m <= MEASURE_LOC;
             if (m == MEASURE_LOC && three == 3)
-                columns[count++] = (struct column){"avg", "Avg", true};
+                columns[count++] = (struct column){"avg", "Avg", true, false};
         }
     }
-    columns[count++] = (struct column){"norm", "\u2016dW\u2016", false};
+    columns[count++] = (struct column){"norm", "\u2016dW\u2016", false, false};
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(o->manifest, "tasks"))
+    {
+        const cJSON *name = cJSON_GetObjectItem(item, "name");
+        const struct task_form *form =
+            cJSON_IsString(name) ? task_form_named(name->valuestring) : NULL;
+        if (form && count < COLUMNS_MAX)
+            columns[count++] = (struct column){form->name, form->title, true, true};
+    }
     return count;
 }
 

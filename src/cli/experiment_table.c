@@ -117,7 +117,8 @@ static void immediate_table(FILE *to, const struct outcomes *o, const struct col
     fprintf(to, "\nMeans over the edits: right after each, and of the edits themselves.\n\n"
                 "| Method |");
     for (uint32_t c = 0; c < count; c++)
-        if (columns[c].share) fprintf(to, " %s |", columns[c].title), shares++;
+        if (columns[c].share && !columns[c].task)
+            fprintf(to, " %s |", columns[c].title), shares++;
     for (uint32_t v = 0; v < VALUES; v++) fprintf(to, " %s |", values[v].title);
     fprintf(to, "\n|---|");
     for (uint32_t i = 0; i < shares + VALUES; i++) fprintf(to, "--:|");
@@ -130,7 +131,7 @@ static void immediate_table(FILE *to, const struct outcomes *o, const struct col
         label(to, o->items[i].label);
         fprintf(to, " |");
         for (uint32_t c = 0; c < count; c++) {
-            if (!columns[c].share) continue;
+            if (!columns[c].share || columns[c].task) continue;
             const char *name = columns[c].name;
             over_seeds(&o->items[i], seeds, "right_after", name, &mean, &deviation, &seen);
             cell(to, mean, deviation, seen);
@@ -176,7 +177,7 @@ static void csv(FILE *to, const struct outcomes *o, const struct column *columns
             }
         for (uint32_t c = 0; c < count; c++) {
             char name[64];
-            if (!columns[c].share) continue;
+            if (!columns[c].share || columns[c].task) continue;
             over_seeds(x, seeds, "right_after", columns[c].name, &mean, &deviation, &seen);
             snprintf(name, sizeof name, "right_after_%s", columns[c].name);
             csv_row(to, x, o->edits, name, mean, deviation, seen);

@@ -107,18 +107,22 @@ static bool unedited(struct experiment_work *w)
     uint32_t count = (uint32_t)w->data.count;
     struct history h = {.measures = *m};
     char *path = experiment_path(w->args, "unedited", ".json"), *text = NULL;
-    cJSON *list = cJSON_CreateArray();
+    cJSON *list = cJSON_CreateArray(), *tasks = cJSON_CreateObject();
+    const cJSON *task;
     struct file_out out;
     bool ok = path && exam_new(&w->exam, &w->opened->tokenizer, w->data.requests, count) &&
               marks_new(&w->marks, count) && measures_unedited(m, &w->exam, &w->opened->model);
     if (ok && access(path, F_OK) != 0) {
-        ok = measures_take(m, &w->exam, &w->opened->model, 0, count, &w->marks);
+        ok = measures_take(m, &w->exam, &w->opened->model, 0, count, &w->marks) &&
+             tasks_measure(w, tasks);
         for (uint32_t i = 0; ok && i < w->checkpoint_count; i++) {
             w->marks.edits = 0;
             w->marks.first = 0;
             w->marks.count = w->checkpoints[i];
             cJSON *state = marks_json(&h, &w->marks, NULL);
             cJSON_ReplaceItemInObject(state, "edits", cJSON_CreateNumber(w->checkpoints[i]));
+            cJSON_ArrayForEach(task, tasks)
+                cJSON_AddNumberToObject(state, task->string, task->valuedouble);
             cJSON_AddItemToArray(list, state);
         }
         ok = ok && (text = json_text(list, true, path)) && file_out_open(&out, path);
@@ -129,6 +133,7 @@ static bool unedited(struct experiment_work *w)
     }
     cJSON_free(text);
     cJSON_Delete(list);
+    cJSON_Delete(tasks);
     free(path);
     return ok;
 }
@@ -182,6 +187,7 @@ static void work_free(struct experiment_work *w)
     free(w->contexts.texts);
     free(w->jobs);
     free(w->checkpoints);
+    tasks_close(w);
     free(w->data_path);
     marks_free(&w->marks);
     exam_free(&w->exam);
@@ -203,7 +209,7 @@ bool command_experiment(const struct args *args)
     interrupt_watch();
     w.pool = cJSON_CreateArray();
     bool ok = experiment_open(&w.file, name) && charts_check(&w.file, &w.keys) &&
-              data_open(&w) && checkpoints_read(&w) && opened_start(&o, args) &&
+              data_open(&w) && tasks_open(&w) && checkpoints_read(&w) && opened_start(&o, args) &&
               measures_read(&w) && runs(&w);
     work_free(&w);
     return opened_end(&o, args, ok);
