@@ -2,12 +2,12 @@
 # `oedit experiment` on a tiny model: its table against `oedit edit` and `oedit eval` of the same run,
 # kill -9 at random moments (the folder must be that of an undisturbed experiment, byte for byte, but
 # for its times), runs added later, and bad files.
-# OEDIT_KILLS: how many [8]; OEDIT_SEED: of the moments [the process id].
+# OEDIT_KILLS: how many [6]; OEDIT_SEED: of the moments [the process id].
 set -euo pipefail
 
 oedit=${OEDIT_BIN:-$PWD/build/oedit}
 maker=${OEDIT_BUILD:-$PWD/build}/tests/tiny_model
-kills=${OEDIT_KILLS:-8} seed=${OEDIT_SEED:-$$}
+kills=${OEDIT_KILLS:-6} seed=${OEDIT_SEED:-$$}
 RANDOM=$seed
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -81,6 +81,14 @@ before = {(r["edits"], r["measure"]): r["mean"] for r in rows if r["run"] == "un
 assert before["12", "loc"] == "1" and before["4", "rel"] != "", before
 END
 
+# ---- what runs share changes nothing: each by itself gives the same lines ----
+for name in memit oedit exact; do
+    "${run[@]}" -o alone --seeds 1 --only $name
+    for file in jsonl journal keys; do
+        cmp "whole/$name.seed1.$file" "alone/$name.seed1.$file" || failed "$name alone differs"
+    done
+done
+
 # ---- again: nothing is done anew; another thing is refused ----
 cp -r whole twice
 "${run[@]}" -o twice --seeds 0,1
@@ -127,6 +135,17 @@ while [ $killed -lt "$kills" ]; do
     diff -r -x times.jsonl whole cut || failed "other bytes after $killed kills (seed $seed)"
 done
 
+# ---- downstream tasks, from the folder of the requests ----
+sed 's/.*/{"text": "the cat plays in red"}/' <(seq 5) > lambada_test.jsonl
+sed 's/"data"/"tasks": ["lambada"], "data"/; s/"measures": \["norm"\]/"measures": ["lambada"]/' \
+    tiny.json > tasks.json
+"$oedit" experiment tasks.json -q -m base.gguf --text text.txt --tokens 1500 --only memit -n 4 \
+    --limit 3 -o tasks
+grep -q '"lambada":' tasks/unedited.json || failed "no task before the edits"
+grep -q '"items":	3' tasks/manifest.json || failed "--limit is not kept"
+grep -q 'LAMBADA' tasks/table.md && grep -q '^memit,"MEMIT",4,lambada,' tasks/table.csv ||
+    failed "no task in the tables"
+
 # ---- bad files, each one line that says where ----
 bad() { # WHAT-IT-MUST-SAY FILE-TEXT [FLAGS...]
     local want=$1 said code=0
@@ -163,6 +182,8 @@ bad "--checkpoints: got 13, there are 12 requests" "$(cat tiny.json)" --checkpoi
 bad "a chart of the kind 'retentoin'; did you mean retention?" \
     "{$data, \"runs\": [{\"name\": \"a\"}], \"charts\": [{\"kind\": \"retentoin\"}]}"
 bad "a chart 'sweep' wants 'knob'" "{$data, \"runs\": [{\"name\": \"a\"}], \"charts\": [{\"kind\": \"sweep\"}]}"
+bad "there is no task 'siqq'; did you mean siqa?" "{$data, \"tasks\": [\"siqq\"], \"runs\": [{\"name\": \"a\"}]}"
+bad "task siqa wants the file siqa_dev.jsonl" "{$data, \"tasks\": [\"siqa\"], \"runs\": [{\"name\": \"a\"}]}"
 said=$("$oedit" experiment tabel1 -m base.gguf -o none 2>&1) && failed "tabel1 is known"
 grep -q "did you mean table1?" <<< "$said" || failed "$said"
 

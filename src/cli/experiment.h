@@ -66,6 +66,7 @@ struct experiment_work {
     uint32_t job_count;
     struct experiment_task tasks[TASK_FORMS];
     uint32_t task_count;
+    struct shelf shelf; // k* and what else lies below the edited layer
     bool keys; // charts want each edit's key
     struct { // contexts of the first run that had such: the others take them over
         char **texts;

@@ -17,6 +17,8 @@
 #include "cli/experiment.h"
 #include "cli/settings.h"
 
+enum { SHELF_BYTES = 1 << 30 };
+
 struct running {
     struct experiment_work *w;
     struct job *job;
@@ -253,6 +255,7 @@ static bool edit_all(struct running *r)
                                        .guard = settings_guard(args), .text = args->text,
                                        .tokens = args->tokens, .seed = args->seed,
                                        .strict = o->dev.strict};
+    w->shelf.limit = SHELF_BYTES;
     // The weights of the file again, without loading the model anew.
     bool ok = settings_open(&options.hparams, args, &o->model.config) &&
               edit_journal_check(&r->journal, &o->weights, &options, &w->data) &&
@@ -260,7 +263,7 @@ static bool edit_all(struct running *r)
               editor_open(&editor, &o->model, &o->weights, &o->tokenizer, &options) &&
               contexts_keep(w, &editor, args->seed) && dense_read(&r->dense, &o->model) &&
               edit_journal_start(&r->journal, &o->weights, &editor, args->seed) &&
-              begin(r, &editor) &&
+              begin(r, &editor) && (editor.shelf = &w->shelf) &&
               sequence_run(&editor, w->data.requests, (uint32_t)w->data.count, on_edit, r);
     editor_close(&editor);
     hparams_free(&options.hparams);

@@ -187,6 +187,7 @@ static void work_free(struct experiment_work *w)
     free(w->contexts.texts);
     free(w->jobs);
     free(w->checkpoints);
+    shelf_free(&w->shelf);
     tasks_close(w);
     free(w->data_path);
     marks_free(&w->marks);

@@ -5,6 +5,7 @@
 #include "edit/hparams.h"
 #include "edit/prepare.h"
 #include "edit/prompts.h"
+#include "edit/shelf.h"
 #include "linalg/project.h"
 #include "linalg/solve.h"
 #include "model/model.h"
@@ -90,6 +91,7 @@ struct editor {
     uint32_t edits;       // number of the last one
     uint32_t done_before; // requests at the head of the next sequence that a journal has done
     uint64_t text_id;     // of the corpus
+    struct shelf *shelf;  // of the caller, for several editors of one model; NULL: none
     double medians[2]; // running medians of |dW| and |k|, to warn of outliers
 };
 

@@ -218,7 +218,7 @@ bool sequence_run(struct editor *e, const struct request *requests, uint32_t cou
         taken = prepare_count(prompts + i, count - i);
         if (from >= taken) continue;
         ok = phase(e, "prepare") &&
-             prepare(&prepared, e->model, prompts + i, taken, e->hparams.layer) &&
+             shelf_prepare(e->shelf, &prepared, e->model, prompts + i, taken, e->hparams.layer) &&
              run_prepared(e, requests + i, prompts + i, &prepared, from, taken, done, user, &bar);
         prepared_free(&prepared);
     }
