@@ -120,7 +120,8 @@ static void make(uint32_t count)
     }
     for (int i = 0; i < CELLS; i++)
         for (int j = 0; j < CELLS; j++)
-            cells[i * CELLS + j] = i == j ? NAN : fabs(sin(0.7 * i * j + i + j)) * exp(-abs(i - j) / 9.0);
+            cells[i * CELLS + j] =
+                i == j ? NAN : fabs(sin(0.7 * i * j + i + j)) * exp(-abs(i - j) / 9.0);
 }
 
 static struct chart chart_of(enum chart_kind kind, uint32_t series)
@@ -150,7 +151,8 @@ static void texts_do_not_overlap(void **state)
             struct chart lines = chart_of(CHART_LINES, k), points = chart_of(CHART_POINTS, k);
             lines.x.logarithmic = k % 2 == 1;
             for (int size = 0; size < 3; size++) {
-                double width = (double[]){900, 600, 1600}[size], height = (double[]){600, 420, 900}[size];
+                double width = (double[]){900, 600, 1600}[size];
+                double height = (double[]){600, 420, 900}[size];
                 check_layout(&lines, width, height);
                 check_layout(&points, width, height);
             }
@@ -233,7 +235,8 @@ static void pictures_show_the_data(void **state)
     for (int i = 0; i < CELLS; i += 7)
         for (int j = 0; j < CELLS; j += 5)
             if (i != j)
-                assert_true(is(pixels, width, 2 * layout_x(&l, &c, j + 1), 2 * layout_y(&l, &c, i + 1),
+                assert_true(is(pixels, width, 2 * layout_x(&l, &c, j + 1),
+                               2 * layout_y(&l, &c, i + 1),
                                palette_shade(cells[i * CELLS + j] / l.colour_high)));
     stbi_image_free(pixels);
     make(POINTS);

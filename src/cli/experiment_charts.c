@@ -274,7 +274,8 @@ static bool lines_charts(const struct drawing *w, enum lines kind)
     uint32_t count = outcomes_columns(w->outcomes, columns);
     for (uint32_t i = 0; i < w->outcomes->count; i++)
         for (uint32_t c = 0; group_first(w->outcomes, i) && c < count; c++)
-            if (asked(w, &columns[c]) && (kind != LINES_AGE || (columns[c].share && !columns[c].task)) &&
+            if (asked(w, &columns[c]) &&
+                (kind != LINES_AGE || (columns[c].share && !columns[c].task)) &&
                 !lines_chart(w, kind, i, &columns[c]))
                 return false;
     return true;
@@ -388,9 +389,9 @@ bool charts_write(const struct outcomes *o, const struct experiment *x, const st
     {
         struct drawing w = {.outcomes = o, .args = args, .chart = chart};
         int kind = kind_of(chart);
-        ok = ok && (kind <= KIND_SWEEP           ? lines_charts(&w, (enum lines)kind)
-                    : strcmp(kinds[kind], "cosines") == 0 ? cosine_charts(&w)
-                                                 : activation_charts(&w));
+        if (ok && kind <= KIND_SWEEP) ok = lines_charts(&w, (enum lines)kind);
+        else if (ok) ok = strcmp(kinds[kind], "cosines") == 0 ? cosine_charts(&w)
+                                                              : activation_charts(&w);
     }
     return ok;
 }

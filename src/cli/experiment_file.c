@@ -75,7 +75,8 @@ static const char *text_at(const cJSON *object, const char *name)
 
 static bool run_read(struct experiment *x, const cJSON *item, uint32_t number)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-_.";
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789+-_.";
     struct experiment_run *run = &x->runs[number];
     *run = (struct experiment_run){.name = text_at(item, "name"), .label = text_at(item, "label"),
                                    .group = text_at(item, "group"), .item = item};

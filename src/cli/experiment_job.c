@@ -66,8 +66,8 @@ static bool journal_cut(struct edit_journal *j, uint32_t keep)
 {
     struct journal *b = &j->before;
     if (j->edits && b->record_count != b->edit_count + 1)
-        return fail(STATUS_BAD_DATA, "%s: edits of it were reverted: it is no longer the journal of "
-                                     "an experiment", j->path);
+        return fail(STATUS_BAD_DATA, "%s: edits of it were reverted: it is no longer the journal "
+                                     "of an experiment", j->path);
     for (size_t i = keep; i < b->edit_count; i++) journal_edit_free(&b->edits[i]);
     if (keep < b->edit_count) b->edit_count = keep;
     j->edits = keep;
@@ -194,7 +194,8 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
     return ok;
 }
 
-// Contexts are sampled from the unedited model by seed and lengths: equal for runs that agree there.
+// Contexts are sampled from the unedited model by seed and lengths: runs that agree there share
+// them.
 static bool contexts_share(struct experiment_work *w, struct hparams *h, uint64_t seed)
 {
     if (h->context_text_count || !w->contexts.count || w->contexts.seed != seed ||
@@ -282,6 +283,9 @@ bool experiment_job(struct experiment_work *w, struct job *job)
         if (!(r.times = fopen(times, "a"))) ok = fail(STATUS_FAILED, "cannot write %s", times);
         ok = ok && edit_all(&r);
     }
+    if (!ok && r.journal.edits && status_code() != STATUS_USAGE)
+        log_say("%s is kept up to its edit %u; the same command goes on behind it", job->id,
+                r.journal.edits);
     files_close(&r);
     free(times);
     return ok;

@@ -104,7 +104,7 @@ bool experiment_args(const struct experiment *x, const struct experiment_run *ru
            set_all(x, run->name, run->item, pool, now) && set_line(args->set, pool, now);
 }
 
-// Whether --only has it. *found counts.
+// Whether --only has it.
 static bool wanted(const char *only, const char *name)
 {
     if (!only) return true;

@@ -28,8 +28,8 @@ static void head(FILE *to, const struct outcomes *o, const struct column *column
     for (uint32_t s = 0; s < states; s++)
         for (uint32_t c = 0; c < count; c++) {
             const cJSON *state = cJSON_GetArrayItem(o->unedited, (int)s);
-            if (c == 0) fprintf(to, " T = %.0f: %s |", measure_of(state, "edits"), columns[c].title);
-            else fprintf(to, " %s |", columns[c].title);
+            if (c == 0) fprintf(to, " T = %.0f:", measure_of(state, "edits"));
+            fprintf(to, " %s |", columns[c].title);
         }
     fprintf(to, "\n|---|");
     for (uint32_t i = 0; i < states * count; i++) fprintf(to, "--:|");
@@ -111,7 +111,8 @@ static void immediate_table(FILE *to, const struct outcomes *o, const struct col
 {
     static const struct {
         const char *name, *title;
-    } values[] = {{"steps", "Steps"}, {"realised", "Realised"}, {"kept", "Kept"}, {"dw", "\u2016dW_i\u2016"}};
+    } values[] = {{"steps", "Steps"}, {"realised", "Realised"}, {"kept", "Kept"},
+                  {"dw", "\u2016dW_i\u2016"}};
     enum { VALUES = sizeof values / sizeof *values };
     uint32_t shares = 0;
     fprintf(to, "\nMeans over the edits: right after each, and of the edits themselves.\n\n"
@@ -164,7 +165,8 @@ static void csv(FILE *to, const struct outcomes *o, const struct column *columns
             static const struct outcome none = {.name = "unedited", .label = "unedited"};
             const cJSON *state = cJSON_GetArrayItem(o->unedited, (int)s);
             mean = measure_of(state, columns[c].name);
-            csv_row(to, &none, measure_of(state, "edits"), columns[c].name, mean, 0, isfinite(mean));
+            csv_row(to, &none, measure_of(state, "edits"), columns[c].name, mean, 0,
+                    isfinite(mean) ? 1 : 0);
         }
     for (uint32_t i = 0, seeds; i < o->count; i += seeds) {
         const struct outcome *x = &o->items[i];

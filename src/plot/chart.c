@@ -32,7 +32,7 @@ static void axes(struct canvas *canvas, const struct chart *c, const struct layo
     frame(canvas, b);
 }
 
-// Whether point i is on the picture, and where. What is off the axes is drawn at none of their ends:
+// Whether point i is on the picture, and where. What is off the axes is not drawn at their ends:
 // nothing that was not measured is shown.
 static bool point_of(const struct layout *l, const struct chart *c, const struct series *s,
                      uint32_t i, struct point *at)

@@ -222,10 +222,11 @@ bool chart_layout(const struct chart *c, double width, double height, struct lay
     double bottom = MARGIN + sizes[TEXT_AXIS] + 6 + sizes[TEXT_TICK] + GAP;
     uint32_t most = (uint32_t)fmax(2, fmin(8, (height - top - bottom) / 40)), bar_count = 0;
     uint32_t count = chart_ticks(l->y_low, l->y_high, &c->y, most, y_ticks);
-    double left = MARGIN + sizes[TEXT_AXIS] + GAP + ticks_width(y_ticks, count) + GAP, right = MARGIN;
+    double right = MARGIN;
+    double left = MARGIN + sizes[TEXT_AXIS] + GAP + ticks_width(y_ticks, count) + GAP;
     if (heat) {
         bar_count = chart_ticks(l->colour_low, l->colour_high, &c->colour, most, colour_ticks);
-        right += 3 * GAP + BAR + GAP + ticks_width(colour_ticks, bar_count) + GAP + sizes[TEXT_AXIS];
+        right += 5 * GAP + BAR + ticks_width(colour_ticks, bar_count) + sizes[TEXT_AXIS];
     }
     right += fmax(legend_width(l, c), 2 * GAP);
     l->plot = (struct box){left, top, width - left - right, height - top - bottom};

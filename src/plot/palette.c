@@ -20,7 +20,8 @@ struct colour palette_shade(double share)
     double at = fmin(fmax(share, 0), 1) * LAST;
     int low = at >= LAST ? LAST - 1 : (int)at;
     double part = at - low, mixed[3];
-    for (int k = 0; k < 3; k++) mixed[k] = stops[low][k] + part * (stops[low + 1][k] - stops[low][k]);
+    for (int k = 0; k < 3; k++)
+        mixed[k] = stops[low][k] + part * (stops[low + 1][k] - stops[low][k]);
     return (struct colour){(uint8_t)lround(mixed[0]), (uint8_t)lround(mixed[1]),
                            (uint8_t)lround(mixed[2])};
 }
