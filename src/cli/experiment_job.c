@@ -281,6 +281,7 @@ bool experiment_job(struct experiment_work *w, struct job *job)
     } else if (ok) {
         log_say("%s: %u of %zu edits are done", job->id, r.done, w->data.count);
         if (!(r.times = fopen(times, "a"))) ok = fail(STATUS_FAILED, "cannot write %s", times);
+        if (ok) setvbuf(r.times, NULL, _IOLBF, BUFSIZ); // a kill loses no line
         ok = ok && edit_all(&r);
     }
     if (!ok && r.journal.edits && status_code() != STATUS_USAGE)
