@@ -113,6 +113,7 @@ static struct axis axis_of(const struct column *c)
         axis.logarithmic = true;
     } else if (strcmp(c->name, "norm") == 0) {
         axis.label = "largest singular value of all updates";
+        axis.low = 0;
     }
     return axis;
 }

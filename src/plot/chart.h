@@ -42,7 +42,7 @@ struct tick {
 enum { TICKS_MAX = 16 };
 
 // At most `most` (2 to TICKS_MAX) round numbers in [low, high]: 1, 2 or 5 times a power of ten
-// apart, or, logarithmic, powers of ten, with 2 and 5 between where there is room. How many.
+// apart, or, logarithmic, powers of ten, with others between where there is room. Returns how many.
 uint32_t chart_ticks(double low, double high, const struct axis *axis, uint32_t most,
                      struct tick ticks[TICKS_MAX]);
 

@@ -36,9 +36,10 @@ static uint32_t ticks_log(double low, double high, uint32_t most, struct tick *t
 {
     static const struct {
         uint32_t count;
-        double turns[3];
+        double turns[6];
         uint32_t skip; // decades
-    } ways[] = {{3, {1, 2, 5}, 1}, {1, {1}, 1}, {1, {1}, 2}, {1, {1}, 4}, {1, {1}, 10}};
+    } ways[] = {{6, {1, 1.5, 2, 3, 5, 7}, 1}, {3, {1, 2, 5}, 1}, {1, {1}, 1},
+                {1, {1}, 2},                  {1, {1}, 4},       {1, {1}, 10}};
     double eps = 1e-9;
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
         uint32_t count = 0;
