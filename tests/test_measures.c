@@ -101,8 +101,8 @@ static void requests_write(struct opened *o)
     fprintf(file, "{\"requested_rewrite\": {\"prompt\": \"{}%s\", \"subject\": \"%.*s\", "
                   "\"target_new\": {\"str\": \"%s\"}, \"target_true\": {\"str\": \"old man\"}}, "
                   "\"paraphrase_prompts\": [\"%s\", \"%s\"], \"neighborhood_prompts\": "
-                  "[\"%s\", \"%s\", \"%s\"]}\n", rest, (int)(rest - p[0]), p[0], says[0], p[0], p[1],
-            p[2], p[3], p[4]);
+                  "[\"%s\", \"%s\", \"%s\"]}\n", rest, (int)(rest - p[0]), p[0], says[0], p[0],
+            p[1], p[2], p[3], p[4]);
     // 2: a target of two words.
     fprintf(file, "{\"prompt\": \"%s\", \"subject\": \"%.*s\", \"target_new\": \"%s king\", "
                   "\"ground_truth\": \"rome\", \"rephrase_prompt\": \"%s\", \"locality_prompt\": "

@@ -102,13 +102,16 @@ static void test_refused(void **state)
          "\"answerKey\": \"A\"}", NULL, "\"label\" has not 2 letters"},
         {"{\"question\": \"a\", \"choices\": {\"label\": [\"A\", \"B\"], \"text\": [\"b\", \"c\"]},"
          " \"answerKey\": \"C\"}", NULL, "\"answerKey\" is none of \"label\": 'C'"},
-        {"{\"question\": \"a\", \"choices\": {\"label\": [\"A\", \"B\"], \"text\": [\"b\", \"c\"]}}",
-         NULL, "key \"answerKey\" is missing"},
-        {"{\"context\": \"c\", \"question\": \"a\", \"options\": [\"b\", 3], \"answer\": \"b\"}", NULL,
+        {"{\"question\": \"a\", \"choices\": {\"label\": [\"A\", \"B\"], \"text\": [\"b\", "
+         "\"c\"]}}", NULL, "key \"answerKey\" is missing"},
+        {"{\"context\": \"c\", "
+         "\"question\": \"a\", \"options\": [\"b\", 3], \"answer\": \"b\"}", NULL,
          "choice 2 of \"options\" is no text"},
-        {"{\"context\": \"c\", \"question\": \"a\", \"options\": [\"b\", \"c\"], \"answer\": \"d\"}",
+        {"{\"context\": \"c\", "
+         "\"question\": \"a\", \"options\": [\"b\", \"c\"], \"answer\": \"d\"}",
          NULL, "\"answer\" is none of \"options\": 'd'"},
-        {"{\"context\": \"c\", \"question\": \" \", \"options\": [\"b\", \"c\"], \"answer\": \"b\"}",
+        {"{\"context\": \"c\", "
+         "\"question\": \" \", \"options\": [\"b\", \"c\"], \"answer\": \"b\"}",
          NULL, "\"question\" is empty"},
         {"{\"text\": \"word \"}", NULL, "\"text\" is one word"},
         {LAMBADA "{\"question\": \"a\"}", NULL, "record 2: key \"text\" is missing"},
@@ -140,11 +143,13 @@ static void test_numbers(void **state)
         const char *text;
         double number; // NAN: none
     } cases[] = {
-        {"It is 1,234.5", 1234.5}, {"-3", -3},           {"$12.", 12},       {"so -$12.50 it is", -12.5},
+        {"It is 1,234.5", 1234.5}, {"-3", -3},           {"$12.", 12},
+        {"so -$12.50 it is", -12.5},
         {"5-3", 3},                {"x = -0.25!", -0.25}, {"1,234,567", 1234567},
         {"1, 2", 2},               {"3,45", 45},         {"7 apples", 7},    {"12,345,6789", 6789},
         {".5", 0.5},               {"10 a.5", 5},        {"1.2.3", 3},       {"18%", 18},
-        {"**42**", 42},            {"", (double)NAN},    {"none", (double)NAN}, {"-", (double)NAN},
+        {"**42**", 42},            {"", (double)NAN},    {"none", (double)NAN},
+        {"-", (double)NAN},
         {"007", 7},                {"2 -3", -3},         {"1,000", 1000},    {"9.", 9},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -272,7 +277,8 @@ static void test_choices(void **state)
         const struct task_item *item = &items.items[i];
         double wanted[3];
         uint32_t best = 0;
-        must(tokenizer_encode(&o.tokenizer, item->prompt, strlen(item->prompt), ENCODE_BOS, &list));
+        must(tokenizer_encode(&o.tokenizer, item->prompt, strlen(item->prompt), ENCODE_BOS,
+                              &list));
         for (uint32_t k = 0; k < 3; k++) {
             ref_next(&o, list.ids, (uint32_t)list.count, TINY_VOCAB + 4 + k, &wanted[k]);
             if (wanted[k] > wanted[best]) best = k;
@@ -315,8 +321,8 @@ static void test_words(void **state)
         uint32_t top = ref_next(&o, list.ids, (uint32_t)list.count, 0, &ignored);
         // What the model says itself, where that is a word behind a blank; else just a word.
         bool word = top >= 3 && top < TINY_VOCAB && top % 2;
-        fprintf(file, "{\"text\": \"%s %s%s\"}\n", text, tiny_words[word ? (top - 2) / 2 : i % 30],
-                i % 3 ? "" : ".");
+        fprintf(file, "{\"text\": \"%s %s%s\"}\n", text,
+                tiny_words[word ? (top - 2) / 2 : i % 30], i % 3 ? "" : ".");
         free(text);
     }
     assert_int_equal(fclose(file), 0);
@@ -426,7 +432,8 @@ static void test_written(void **state)
         char *said;
         size_t size;
         double ignored;
-        must(tokenizer_encode(&o.tokenizer, item->prompt, strlen(item->prompt), ENCODE_BOS, &list));
+        must(tokenizer_encode(&o.tokenizer, item->prompt, strlen(item->prompt), ENCODE_BOS,
+                              &list));
         n = (uint32_t)list.count;
         memcpy(ids, list.ids, n * sizeof *ids);
         for (uint32_t k = 0; k < NEW; k++, n++) ids[n] = ref_next(&o, ids, n, 0, &ignored);

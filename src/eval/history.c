@@ -60,8 +60,8 @@ void history_free(struct history *h)
     *h = (struct history){0};
 }
 
-// Asks the requests that were edited so far; of the unedited model, all of them.
-static bool state_take(struct history *h, const struct model *model, uint32_t edits)
+// Of the unedited model all requests are asked.
+bool history_state(struct history *h, const struct model *model, uint32_t edits)
 {
     struct marks *state = &h->states[h->state_count];
     uint32_t count = edits ? edits : h->exam.requests;
@@ -72,7 +72,7 @@ static bool state_take(struct history *h, const struct model *model, uint32_t ed
     return measures_take(&h->measures, &h->exam, model, 0, count, state);
 }
 
-static bool is_checkpoint(const struct history *h, uint32_t edits)
+bool history_is_checkpoint(const struct history *h, uint32_t edits)
 {
     for (uint32_t i = 0; i < h->checkpoint_count; i++)
         if (h->checkpoints[i] == edits) return true;
@@ -82,21 +82,26 @@ static bool is_checkpoint(const struct history *h, uint32_t edits)
 bool history_start(struct history *h, const struct model *model)
 {
     return measures_unedited(&h->measures, &h->exam, model) &&
-           (!is_checkpoint(h, 0) || state_take(h, model, 0));
+           (!history_is_checkpoint(h, 0) || history_state(h, model, 0));
+}
+
+bool history_right_after(struct history *h, const struct model *model, uint32_t edits)
+{
+    struct measures quick = h->measures;
+    quick.which &= ~(1u << MEASURE_PPL);
+    h->immediate.count = edits;
+    return measures_take(&quick, &h->exam, model, edits - 1, 1, &h->immediate);
 }
 
 bool history_step(struct history *h, const struct model *model, uint32_t edits,
                   const struct marks **state)
 {
-    struct measures quick = h->measures;
-    quick.which &= ~(1u << MEASURE_PPL);
     *state = NULL;
-    bool ok = measures_take(&quick, &h->exam, model, edits - 1, 1, &h->immediate);
-    h->immediate.count = edits;
-    if (!ok || !is_checkpoint(h, edits)) return ok;
-    ok = state_take(h, model, edits);
+    if (!history_right_after(h, model, edits)) return false;
+    if (!history_is_checkpoint(h, edits)) return true;
+    if (!history_state(h, model, edits)) return false;
     *state = &h->states[h->state_count - 1];
-    return ok;
+    return true;
 }
 
 uint32_t marks_by_age(const struct marks *marks, struct age_bin bins[AGE_BINS_MAX])

@@ -29,8 +29,14 @@ void history_free(struct history *history); // accepts zero
 // The model is unedited: its answers are kept for Loc, and checkpoint 0 is measured.
 bool history_start(struct history *history, const struct model *model);
 
-// The model has had the edits of the first `edits` requests, the last of them just now. *state:
-// what a checkpoint here measured, or NULL.
+// The model has had the edits of the first `edits` requests, the last of them just now: asks that
+// one; and, at a checkpoint, all of them, of the model that would be written.
+bool history_right_after(struct history *history, const struct model *model, uint32_t edits);
+bool history_is_checkpoint(const struct history *history, uint32_t edits);
+bool history_state(struct history *history, const struct model *model, uint32_t edits);
+
+// All of this, where the model that is edited is the one that would be written. *state: what a
+// checkpoint here measured, or NULL.
 bool history_step(struct history *history, const struct model *model, uint32_t edits,
                   const struct marks **state);
 

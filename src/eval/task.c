@@ -23,8 +23,8 @@ void task_result_free(struct task_result *r)
     *r = (struct task_result){0};
 }
 
-// A prompt with its possible answers behind it, each as tokens. Answers of one token share one text:
-// they are looked up in the same row.
+// A prompt with its possible answers behind it, each as tokens. Answers of one token share one
+// text: they are looked up in the same row.
 struct trial {
     struct token_list *answers; // [count]
     struct token_list prompt;
