@@ -33,7 +33,7 @@ right() {
 refused 2 "did you mean edit?" "$oedit" edti
 refused 2 "did you mean --layer?" "$oedit" edit --layr 5
 refused 2 "--model: wanted" "$oedit" edit
-refused 2 "wanted one of memit|rome" "$oedit" edit --solver sgd
+refused 2 "wanted one of memit|rome|ft|ft-l|ultraedit" "$oedit" edit --solver sgd
 refused 2 "wanted a whole number" "$oedit" edit -m x --layer -1
 refused 2 "wanted a number from" "$oedit" edit -m x --lambda nan
 refused 2 "takes options only" "$oedit" edit model.gguf

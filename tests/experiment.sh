@@ -135,6 +135,52 @@ while [ $killed -lt "$kills" ]; do
     diff -r -x times.jsonl whole cut || failed "other bytes after $killed kills (seed $seed)"
 done
 
+# ---- several layers, finished weights, edits of other forms; stored in few bits ----
+mkdir few
+"$maker" few q4_1
+sed 's/"runs": *\[/"runs": [{"name": "wilke", "guard": "wilke", "layers": "0-2"},\
+    {"name": "prune", "guard": "prune"}, {"name": "ft", "solver": "ft"},\
+    {"name": "ultra", "solver": "ultraedit", "guard": "prune"},/' tiny.json > forms.json
+few=("$oedit" experiment forms.json -q -m few/base.gguf --text text.txt --tokens 1500 -n 6
+    --measures rel,loc,ppl --ppl-text text.txt --ppl-tokens 300)
+"${few[@]}" -o forms
+for name in wilke prune ft ultra exact; do
+    # Whatever was done before, the bits are those of the run alone.
+    "${few[@]}" -o lone --only $name
+    for file in forms/$name.seed0.*; do
+        cmp "$file" "lone/${file#*/}" || failed "$name alone differs in ${file#*/}"
+    done
+    [ -s forms/cosines-$name.png ] && has=yes || has=no
+    case $name in
+        ft | ultra) [ $has = no ] && [ ! -e forms/$name.seed0.keys ] || failed "cosines of $name" ;;
+        *) [ $has = yes ] || failed "no cosines of $name" ;;
+    esac
+done
+for flags in "wilke --guard wilke --layers 0-2" "prune --guard prune" "ft --solver ft" \
+    "ultra --solver ultraedit --guard prune"; do
+    # shellcheck disable=SC2086
+    "$oedit" edit -q -m few/base.gguf -r data.jsonl --text text.txt --tokens 1500 -n 6 --ridge 0.01 \
+        --steps 8 ${flags#* } --measures rel,loc,ppl --ppl-text text.txt --ppl-tokens 300 \
+        --checkpoints 4 --json -o form.gguf > form.json
+    cmp form.gguf.journal "forms/${flags%% *}.seed0.journal" || failed "$flags: not oedit edit's journal"
+    python3 - "${flags%% *}" << 'END'
+import json, sys
+hand = [s for s in json.load(open("form.json"))["measures"]["checkpoints"]]
+mine = [l["checkpoint"] for l in map(json.loads, open(f"forms/{sys.argv[1]}.seed0.jsonl"))
+        if "checkpoint" in l]
+assert [s["edits"] for s in hand] == [s["edits"] for s in mine] == [4, 6]
+for a, b in zip(hand, mine):
+    for name in ("rel", "loc", "ppl"):
+        assert a[name] == b[name], (sys.argv[1], name, a[name], b[name])
+END
+    rm -f form.gguf form.gguf.journal
+done
+# The knowledge of a later version is refused where it is asked for only.
+sed 's/"runs": *\[/"runs": [{"name": "later", "solver": "later-edit"},/' tiny.json > later.json
+"$oedit" experiment later.json -q -m base.gguf --text text.txt --tokens 1500 -n 1 --only memit -o early
+said=$("$oedit" experiment later.json -q -m base.gguf -n 1 -o never 2>&1) && failed "later-edit is known"
+grep -q "run 'later': --solver: got 'later-edit'" <<< "$said" || failed "$said"
+
 # ---- downstream tasks, from the folder of the requests ----
 sed 's/.*/{"text": "the cat plays in red"}/' <(seq 5) > lambada_test.jsonl
 sed 's/"data"/"tasks": ["lambada"], "data"/; s/"measures": \["norm"\]/"measures": ["lambada"]/' \
@@ -193,7 +239,7 @@ grep -q "did you mean table1?" <<< "$said" || failed "$said"
 import json, sys
 names = {x["name"] for x in json.load(sys.stdin)}
 wanted = {"table1", "table2", "table3", "table4", "table5", "table6", "table7", "table9", "table10",
-          "figure3", "figure4", "figure5"}
+          "figure3", "figure4", "figure5", "beyond"}
 assert wanted <= names, wanted - names'
 "$oedit" experiment --list table1 | grep -q 'memit+oedit-plus' || failed "table1 without O-Edit+"
 echo "experiment: $(wc -l < list.txt) embedded; $killed kills in $rounds rounds, every folder as" \

@@ -77,6 +77,30 @@ says "4 edits are not measured again" err.txt
 says "^$count " out.txt
 [ "$(grep -c "^2 " out.txt)" = 0 ] || wrong "a state that was not measured is in the table"
 same a.gguf c.gguf
+# Checkpoints are of the weights that would be written, whatever changed them.
+for how in "--guard wilke --layers 0-2" "--guard prune" "--guard prune --layers 0-1" \
+    "--solver ultraedit --guard prune" "--solver ft"; do
+    rm -f e.gguf* f.gguf* log.jsonl
+    # shellcheck disable=SC2206
+    other=("$oedit" edit -q -m base.gguf -r facts.jsonl --text text.txt --tokens 1500 --ridge 0.01
+           --contexts 1 $how --ppl-text text.txt --ppl-tokens 300)
+    right "${other[@]}" --measures all --checkpoints 3 -o e.gguf
+    cp out.txt live.txt
+    right "$oedit" eval -q -m base.gguf --journal e.gguf.journal --checkpoints 3 --measures all \
+        --text text.txt --tokens 300
+    same out.txt live.txt
+    # A checkpoint disturbs no later edit, and has the perplexity of what a run up to it writes.
+    right "$oedit" apply e.gguf.journal -m base.gguf -o f.gguf
+    same e.gguf f.gguf
+    right "${other[@]}" -n 3 --measures all -o f.gguf
+    diff <(grep "^3 " live.txt) <(grep "^3 " out.txt) || wrong "$how: two states after 3 edits"
+    right "$oedit" eval -q -m f.gguf --base base.gguf -n 3 -r facts.jsonl --text text.txt \
+        --tokens 300 --measures all
+    read -ra line <<< "$(sed -E 's/[A-Za-z.]+ //g' out.txt | tr '[:upper:]' '[:lower:]')"
+    read -ra last <<< "$(grep "^3 " live.txt)"
+    [ "${line[*]//nan/-}" = "${last[*]:1:${#line[@]}}" ] ||
+        wrong "$how: the written model scores ${line[*]}, live ${last[*]}"
+done
 # Without an edit that was taken back.
 right "$oedit" revert c.gguf.journal 1 2
 right "$oedit" eval -q --json -m base.gguf --journal c.gguf.journal --measures rel

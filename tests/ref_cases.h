@@ -12,7 +12,8 @@
     CASE(causal_softmax_back)
 #define CASES_LOSS(CASE)                                                                           \
     CASE(cross_entropy) CASE(cross_entropy_back) CASE(kl) CASE(kl_back) CASE(top_k)                \
-    CASE(count_nonfinite) CASE(watch) CASE(cosine) CASE(keep_first) CASE(adam)
+    CASE(count_nonfinite) CASE(watch) CASE(cosine) CASE(keep_first) CASE(adam)                 \
+    CASE(adam_weights) CASE(running_stats) CASE(normalise_rows)
 #define CASES_LINALG(CASE)                                                                         \
     CASE(copy_part) CASE(largest_rows) CASE(norm_rows) CASE(sort_index) CASE(count_rows)           \
     CASE(random) CASE(unit_row) CASE(sweep_rows) CASE(svd_values) CASE(chol_shift) CASE(mirror)    \

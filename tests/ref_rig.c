@@ -116,19 +116,20 @@ fbuf rig_change(struct rig *rig, const void *words, uint64_t count)
     return add(rig, words, count, true);
 }
 
-static void verify(const struct rig_buffer *b, uint32_t number)
+// The first word that had to stay as it was, and did not, from the payload on.
+static bool changed(const struct rig_buffer *b, int64_t *word)
 {
     const uint32_t *now = (const uint32_t *)(const void *)b->content;
     for (uint64_t i = 0; i < b->words + 2 * RIG_BAND; i++) {
         bool inside = i >= RIG_BAND && i < RIG_BAND + b->words;
         if ((inside && b->changes) || now[i] == b->given[i]) continue;
-        fail_msg("buffer %u of %llu words: word %lld was %08x and is %08x; %s", number,
-                 (unsigned long long)b->words, (long long)i - RIG_BAND, b->given[i], now[i],
-                 inside ? "it is an input" : "it lies outside");
+        *word = (int64_t)i - RIG_BAND;
+        return true;
     }
+    return false;
 }
 
-void rig_run(struct rig *rig)
+bool rig_try(struct rig *rig, uint32_t *number, int64_t *word)
 {
     if (!cmd_run_once(&rig->cmd)) fail_msg("%s", status_message());
     assert_int_equal(rig->dev->validation_errors, 0);
@@ -138,8 +139,22 @@ void rig_run(struct rig *rig)
         if (!b->content) b->content = rig_memory(total, sizeof *b->content);
         if (!buffer_read(rig->dev, b->buffer, 0, b->content, total * sizeof *b->content))
             fail_msg("%s", status_message());
-        verify(b, i);
+        *number = i;
+        if (changed(b, word)) return false;
     }
+    return true;
+}
+
+void rig_run(struct rig *rig)
+{
+    uint32_t number = 0;
+    int64_t word = 0;
+    if (rig_try(rig, &number, &word)) return;
+    const struct rig_buffer *b = &rig->buffers[number];
+    bool inside = word >= 0 && (uint64_t)word < b->words;
+    fail_msg("buffer %u of %llu words: word %lld was %08x and is another; %s", number,
+             (unsigned long long)b->words, (long long)word, b->given[word + RIG_BAND],
+             inside ? "it is an input" : "it lies outside");
 }
 
 const float *rig_floats(const struct rig *rig, fbuf address)

@@ -46,6 +46,9 @@ fbuf rig_change(struct rig *rig, const void *words, uint64_t count);
 
 // Runs what rig->cmd has recorded (begun by itself), then checks bands and inputs.
 void rig_run(struct rig *rig);
+// The same, but says what changed that should not: false, with the buffer's number in the order of
+// rig_in, rig_out, rig_change, and the word, counted from its payload.
+bool rig_try(struct rig *rig, uint32_t *number, int64_t *word);
 const float *rig_floats(const struct rig *rig, fbuf address);  // after rig_run
 const uint32_t *rig_words(const struct rig *rig, fbuf address);
 void rig_drop(struct rig *rig); // all buffers, before the next case

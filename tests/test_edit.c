@@ -19,24 +19,17 @@
 #include "io/dataset.h"
 #include "ref.h"
 #include "ref_edit.h"
+#include "ref_facts.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-enum { EDITS = 3, CONTEXTS = 3, TOKENS = 900, DIM = 16, FFN = 24 };
+enum { EDITS = FACTS, CONTEXTS = FACT_CONTEXTS, TOKENS = 900, DIM = 16, FFN = 24 };
 
 // Measured for a whole edit of SmolLM2 in PyTorch, f32 against f64 (DESIGN 5): k* 1e-6, v* and dW
 // 6e-5 relative to the vector's length; tested at 1e-5 and 1e-3.
 #define KEY_BOUND 1e-5
 #define EDIT_BOUND 1e-3
-
-static const char *const contexts[CONTEXTS] = {"the sea is blue", "and a king works",
-                                               "music of the old city"};
-static const char *const facts[EDITS][3] = {
-    {"the cat lives in", "the cat", "paris"},
-    {"the king of rome speaks", "king of rome", "latin music"},
-    {"born on the sea the old man plays", "old man", "red and blue"},
-};
 
 struct variant {
     const char *solver, *guard;
@@ -77,51 +70,9 @@ static void hparams_fill(struct hparams *h, const struct variant *v)
                           .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
     h->context_texts = rig_memory(CONTEXTS, sizeof *h->context_texts);
     for (; h->context_text_count < CONTEXTS; h->context_text_count++) {
-        const char *text = contexts[h->context_text_count];
+        const char *text = fact_contexts[h->context_text_count];
         h->context_texts[h->context_text_count] = strcpy(rig_memory(strlen(text) + 1, 1), text);
     }
-}
-
-// `end`: where the subject ends in the text.
-static struct ref_prompt prompt_make(const struct tokenizer *tokenizer, const char *text,
-                                     size_t end, const uint32_t *target, uint32_t target_count)
-{
-    struct token_list list = {0};
-    struct ref_prompt p = {0};
-    must(tokenizer_encode(tokenizer, text, strlen(text), ENCODE_BOS, &list));
-    p.given = (uint32_t)list.count;
-    p.count = p.given + target_count - 1;
-    p.tokens = rig_memory(p.count + 1, sizeof *p.tokens);
-    memcpy(p.tokens, list.ids, list.count * sizeof *p.tokens);
-    memcpy(p.tokens + list.count, target, (target_count - 1) * sizeof *p.tokens);
-    for (uint32_t i = 0; i < list.count; i++)
-        if (list.spans[i].end == end) p.lookup = i;
-    assert_true(p.lookup > 0);
-    token_list_free(&list);
-    return p;
-}
-
-// METHOD 1.1: s_j + ". " + prompt, and "{subject} is a" cut behind the subject.
-static void request_make(struct test *t, uint32_t number)
-{
-    struct ref_request *r = &t->requests[number];
-    const char *prompt = facts[number][0], *subject = facts[number][1];
-    char text[400];
-    struct token_list target = {0};
-    snprintf(text, sizeof text, " %s", facts[number][2]);
-    must(tokenizer_encode(&t->tokenizer, text, strlen(text), 0, &target));
-    r->target = target.ids;
-    r->target_count = (uint32_t)target.count;
-    free(target.spans);
-    r->count = CONTEXTS + 1;
-    r->prompts = rig_memory(r->count, sizeof *r->prompts);
-    for (uint32_t i = 0; i < r->count; i++) {
-        snprintf(text, sizeof text, "%s%s%s", i ? contexts[i - 1] : "", i ? ". " : "", prompt);
-        size_t before = strlen(text) - strlen(prompt);
-        size_t end = before + (size_t)(strstr(prompt, subject) - prompt) + strlen(subject);
-        r->prompts[i] = prompt_make(&t->tokenizer, text, end, r->target, r->target_count);
-    }
-    r->essence = prompt_make(&t->tokenizer, subject, strlen(subject), r->target, 1);
 }
 
 static void test_open(struct test *t, struct rig *rig, const struct variant *variant)
@@ -136,7 +87,7 @@ static void test_open(struct test *t, struct rig *rig, const struct variant *var
     must(model_open(&t->model, rig->dev, &t->weights));
     ref_model_open(&t->ref_model, &t->weights);
     hparams_fill(&t->hparams, variant);
-    for (uint32_t i = 0; i < EDITS; i++) request_make(t, i);
+    for (uint32_t i = 0; i < EDITS; i++) fact_request(&t->tokenizer, i, &t->requests[i]);
     char *text = tiny_text(2 * TOKENS, 5);
     FILE *file = fopen(tiny_path("text.txt"), "w");
     assert_non_null(file);
@@ -152,13 +103,7 @@ static void test_open(struct test *t, struct rig *rig, const struct variant *var
 
 static void test_close(struct test *t)
 {
-    for (uint32_t i = 0; i < EDITS; i++) {
-        struct ref_request *r = &t->requests[i];
-        for (uint32_t j = 0; j < r->count; j++) free(r->prompts[j].tokens);
-        free(r->prompts);
-        free(r->essence.tokens);
-        free(r->target);
-    }
+    for (uint32_t i = 0; i < EDITS; i++) fact_request_free(&t->requests[i]);
     ref_editor_close(&t->ref);
     ref_model_close(&t->ref_model);
     hparams_free(&t->hparams);
@@ -244,7 +189,7 @@ static void algebra_check(struct test *t, const struct editor *e, const struct e
     fetch(t, e->w, w, FFN);
     fetch(t, e->left_key, left, FFN);
     fetch(t, e->right_key, right, FFN);
-    fetch(t, e->model->edited, now, DIM * FFN);
+    fetch(t, e->model->layers[1].edited, now, DIM * FFN);
     double along = 0, length = 0, wrong = 0, *wide = ref_wide(u, DIM);
     bool rome = strcmp(t->variant->solver, "rome") == 0;
     for (uint32_t i = 0; i < FFN; i++) along += (double)w[i] * (double)(rome ? right : left)[i];
@@ -290,7 +235,7 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
     buffer_near(t, "delta", e->delta, want.delta, DIM, EDIT_BOUND);
     buffer_near(t, "u", e->u, want.u, DIM, EDIT_BOUND);
     buffer_near(t, "w", e->w, want.w, FFN, EDIT_BOUND);
-    buffer_near(t, "W", e->model->edited, t->ref_model.layers[1].down, DIM * FFN, EDIT_BOUND);
+    buffer_near(t, "W", e->model->layers[1].edited, t->ref_model.layers[1].down, DIM * FFN, EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->v0, want.v0, EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->s, want.s, EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->kept, want.kept, EDIT_BOUND);
@@ -315,7 +260,7 @@ static void total_check(struct test *t)
     double *want = ref_zeros(DIM * FFN);
     struct ref_model plain;
     ref_model_open(&plain, &t->weights);
-    fetch(t, t->model.edited, now, DIM * FFN);
+    fetch(t, t->model.layers[1].edited, now, DIM * FFN);
     for (uint32_t i = 0; i < DIM * FFN; i++) {
         now[i] = (float)((double)now[i] - plain.layers[1].down[i]);
         want[i] = t->ref_model.layers[1].down[i] - plain.layers[1].down[i];

@@ -44,22 +44,23 @@ static const char *file_of(const char *kind, const char *driver, const char *tai
     return tiny_path(name);
 }
 
+static void same_files(const char *first, const char *second)
+{
+    struct file_map a = {0}, b = {0};
+    if (!file_map_open(&a, first) || !file_map_open(&b, second))
+        fail_msg("%s", status_message());
+    if (a.size != b.size) fail_msg("%s and %s: other sizes", first, second);
+    for (size_t at = 0; at < a.size; at++)
+        if (a.data[at] != b.data[at])
+            fail_msg("%s and %s differ from byte %zu of %zu on", first, second, at, a.size);
+    file_map_close(&a);
+    file_map_close(&b);
+}
+
 static void same_bytes(const char *kind, const char *tail)
 {
-    for (uint32_t i = 1; i < ready_count; i++) {
-        struct file_map a = {0}, b = {0};
-        if (!file_map_open(&a, file_of(kind, ready[0], tail)) ||
-            !file_map_open(&b, file_of(kind, ready[i], tail)))
-            fail_msg("%s", status_message());
-        if (a.size != b.size)
-            fail_msg("%s%s of %s and %s: other sizes", kind, tail, ready[0], ready[i]);
-        for (size_t at = 0; at < a.size; at++)
-            if (a.data[at] != b.data[at])
-                fail_msg("%s%s of %s and %s differ from byte %zu of %zu on", kind, tail, ready[0],
-                         ready[i], at, a.size);
-        file_map_close(&a);
-        file_map_close(&b);
-    }
+    for (uint32_t i = 1; i < ready_count; i++)
+        same_files(file_of(kind, ready[0], tail), file_of(kind, ready[i], tail));
 }
 
 static void test_selftest_everywhere(void **state)
@@ -124,6 +125,26 @@ static void test_strict_edits(void **state)
     edits_run("strict");
     same_bytes("strict", ".gguf"); // the whole file: nothing in it says where it was made
     same_bytes("strict", ".scores");
+    same_bytes("strict", ".gguf.journal");
+}
+
+// A journal that was written under one driver, applied under each: the bytes of the run's model.
+static void test_strict_apply(void **state)
+{
+    char model[400], journal[400], arguments[1500];
+    (void)state;
+    snprintf(model, sizeof model, "%s", tiny_path("model.gguf"));
+    snprintf(journal, sizeof journal, "%s", file_of("strict", ready[0], ".gguf.journal"));
+    for (uint32_t i = 0; i < ready_count; i++) {
+        snprintf(arguments, sizeof arguments, "apply -q '%s' -m '%s' --precision strict -o '%s'",
+                 journal, model, file_of("strict", ready[i], "-applied.gguf"));
+        under(ready[i], "said", arguments);
+        snprintf(arguments, sizeof arguments, "verify -q '%s' '%s' --base '%s'",
+                 file_of("strict", ready[i], "-applied.gguf"), journal, model);
+        under(ready[i], "said", arguments);
+    }
+    same_bytes("strict", "-applied.gguf");
+    same_files(file_of("strict", ready[0], ".gguf"), file_of("strict", ready[0], "-applied.gguf"));
 }
 
 static void test_fast_edits(void **state)
@@ -188,6 +209,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_selftest_everywhere),
                                        cmocka_unit_test(test_strict_edits),
+                                       cmocka_unit_test(test_strict_apply),
                                        cmocka_unit_test(test_fast_edits)};
     return cmocka_run_group_tests(tests, matrix_new, matrix_remove);
 }

@@ -148,9 +148,10 @@ static void disturb(struct opened *o)
 {
     must(model_edit(&o->model, LAYER));
     float *values = rig_memory(DIM * FFN, sizeof *values);
-    must(buffer_read(o->rig->dev, o->model.edited, 0, values, DIM * FFN * sizeof *values));
+    struct buffer *edited = o->model.layers[LAYER].edited;
+    must(buffer_read(o->rig->dev, edited, 0, values, DIM * FFN * sizeof *values));
     for (uint32_t i = 0; i < DIM * FFN; i++) values[i] += (float)(random_unit(&o->random) - 0.5);
-    must(buffer_write(o->rig->dev, o->model.edited, 0, values, DIM * FFN * sizeof *values));
+    must(buffer_write(o->rig->dev, edited, 0, values, DIM * FFN * sizeof *values));
     for (uint32_t i = 0; i < DIM * FFN; i++) o->ref.layers[LAYER].down[i] = (double)values[i];
     free(values);
 }

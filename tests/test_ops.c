@@ -548,6 +548,36 @@ static void test_elsewhere(void **state)
     }
 }
 
+// The rig's own checks bite: a word before, a word behind, an input.
+static void test_rig(void **state)
+{
+    struct rig *rig = *state;
+    enum { N = 300 };
+    static const struct {
+        int64_t from, count;
+        bool right;
+        int64_t word;
+    } cases[] = {{0, N, true, 0}, {-1, N, false, -1}, {0, N + 1, false, N}, {0, 0, true, 0}};
+    uint32_t number;
+    int64_t word;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        fbuf y = rig_out(rig, N);
+        op_fill(&rig->cmd, (struct fill_args){.y = y + (fbuf)(4 * cases[i].from),
+                                              .n = (uint32_t)cases[i].count, .value = 1});
+        assert_int_equal(rig_try(rig, &number, &word), cases[i].right);
+        if (!cases[i].right) assert_int_equal(word, cases[i].word);
+        rig_drop(rig);
+    }
+    float *x = rig_random(rig, N, 1);
+    rig_out(rig, N);
+    op_fill(&rig->cmd, (struct fill_args){.y = rig_in(rig, x, N), .n = 1, .value = 2});
+    assert_false(rig_try(rig, &number, &word));
+    assert_int_equal(number, 1);
+    assert_int_equal(word, 0);
+    rig_drop(rig);
+    free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,6 +585,7 @@ int main(void)
         CASES_ROWS(CASE)
 #undef CASE
         cmocka_unit_test(test_elsewhere),
+        cmocka_unit_test(test_rig),
     };
     return cmocka_run_group_tests(tests, rig_open, rig_close);
 }

@@ -364,6 +364,43 @@ static void test_adam(void **state)
     }
 }
 
+static void test_adam_weights(void **state)
+{
+    struct rig *rig = *state;
+    for (uint32_t i = 0; i < 2 * COUNT(sizes); i++) {
+        uint32_t n = sizes[i / 2];
+        TWIN_CASE(rig, adam_weights, {.grad = wild_in(rig, n, 40), .x = wild_change(rig, n, 10),
+                                      .m = wild_change(rig, n, 60), .v = even_change(rig, n, 0),
+                                      .n = n, .rate = 5e-4f, .near_ = 0.19f, .far_ = 0.002f,
+                                      .limit = i & 1 ? 0.3f : 3e38f});
+    }
+}
+
+static void test_running_stats(void **state)
+{
+    struct rig *rig = *state;
+    for (uint32_t i = 0; i < 3 * COUNT(sizes); i++) {
+        uint32_t n = sizes[i / 3], rows = 1 + 3 * (i % 3);
+        TWIN_CASE(rig, running_stats, {.x = wild_in(rig, rows * n, 20),
+                                       .mean = wild_change(rig, n, 20),
+                                       .spread = even_change(rig, n, 0), .rows = rows, .cols = n,
+                                       .before = (float)(i % 3)});
+    }
+}
+
+static void test_normalise_rows(void **state)
+{
+    struct rig *rig = *state;
+    for (uint32_t i = 0; i < 2 * COUNT(sizes); i++) {
+        uint32_t n = sizes[i / 2];
+        TWIN_CASE(rig, normalise_rows, {.x = wild_in(rig, 3 * n, 20), .mean = wild_in(rig, n, 20),
+                                        .spread = some_in(rig, n, 0, 4),
+                                        .factor = wild_in(rig, 3, 10), .y = rig_out(rig, 3 * n),
+                                        .rows = 3, .cols = n, .over = 5, .least = 0x1p-23f,
+                                        .alpha = i & 1 ? -1e-6f : 0});
+    }
+}
+
 // ---- attention ----
 static const uint32_t heads[][4] = { // rows, heads, kv_heads, dim
     {1, 1, 1, 4}, {5, 4, 2, 20}, {7, 3, 3, 64}, {3, 6, 2, 256}};

@@ -34,7 +34,7 @@ enum command_bit {
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
-        *log, *trace, *journal, *filter, *lora, *peft, *shapes,
+        *log, *trace, *journal, *filter, *lora, *peft, *shapes, *layers,
         *dtype, *rows, *digests, *write_digests, *measures, *checkpoints, *ppl_text, *data, *seeds, *only, *set;
     const char *const *words; // that are no options [word_count]
     int word_count;

@@ -15,6 +15,7 @@
 #include "cli/opened.h"
 #include "cli/save.h"
 #include "cli/settings.h"
+#include "edit/finish.h"
 #include "edit/sequence.h"
 
 // What the callback of each edit writes to.
@@ -23,6 +24,7 @@ struct report {
     cJSON *edits; // with --json
     FILE *log;    // with --log
     uint32_t count;
+    struct editor *editor;
     struct edit_journal journal;
     struct edit_measure measure;
 };
@@ -54,10 +56,10 @@ static bool log_edit(struct report *r, const cJSON *json)
 }
 
 // The edit is on the disk by now: a failure to measure loses nothing.
-static bool measure_edit(struct report *r, const struct editor *editor, const struct edit *edit)
+static bool measure_edit(struct report *r, const struct edit *edit)
 {
     cJSON *state;
-    bool ok = edit_measure_step(&r->measure, editor->model, edit->number, &state);
+    bool ok = edit_measure_step(&r->measure, r->editor, edit->number, &state);
     if (ok && state) ok = log_edit(r, state);
     cJSON_Delete(state);
     return ok;
@@ -73,10 +75,12 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
     if (!ok) return false;
     cJSON_AddNumberToObject(json, "ms", edit->milliseconds);
     ok = log_edit(r, json);
+    char layer[24] = "";
+    if (editor->site_count > 1) snprintf(layer, sizeof layer, " layer %u,", editor->site->layer);
     if (ok && !r->args->json && !r->args->quiet)
-        printf("%u/%u  %s ->%s%s  loss %.3g to %.3g in %u steps, realised %.2f, kept %.2f, %.1f s\n",
+        printf("%u/%u  %s ->%s%s %s loss %.3g to %.3g in %u steps, realised %.2f, kept %.2f, %.1f s\n",
                edit->number, r->count, edit->request->prompt,
-               edit->request->target_new[0] == ' ' ? "" : " ", edit->request->target_new,
+               edit->request->target_new[0] == ' ' ? "" : " ", edit->request->target_new, layer,
                (double)edit->trace[0].total, (double)edit->trace[edit->chosen].total,
                edit->steps, edit->realised, edit->kept, edit->milliseconds / 1e3);
     fflush(stdout);
@@ -84,7 +88,7 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
         cJSON_AddItemToArray(r->edits, json);
     else
         cJSON_Delete(json);
-    return ok && measure_edit(r, editor, edit);
+    return ok && measure_edit(r, edit);
 }
 
 static bool print_json(const struct opened *o, const struct journal *journal,
@@ -111,13 +115,12 @@ static bool finish(struct opened *o, struct editor *e, const struct args *args,
                    const struct dataset *data, struct report *r, struct answers *answers)
 {
     struct journal journal;
+    if (!editor_finish(e)) return false;
     if (args->answers && !answers_after(answers, &o->model, &o->tokenizer)) return false;
     if (!journal_open(&journal, r->journal.path, false)) return false;
-    struct save save = {.weights = &o->weights, .dev = &o->dev, .matrix = o->model.edited,
-                        .layer = e->hparams.layer, .journal = &journal,
-                        .dtype = save_dtype(args->out_type, &o->weights, e->hparams.layer),
-                        .edits = (uint32_t)journal_remaining(&journal)};
-    bool ok = save_model(&save, args->out);
+    struct save save = {.weights = &o->weights, .dev = &o->dev, .journal = &journal,
+                        .out_type = args->out_type};
+    bool ok = save_editor(&save, e, args->out);
     if (ok && args->answers && !args->json) answers_print(answers, data);
     if (ok && r->measure.on && !args->json) history_print(&r->measure.history, stdout);
     if (ok && args->json) ok = print_json(o, &journal, args, data, r, answers);
@@ -146,6 +149,7 @@ static bool edit_all(struct opened *o, const struct args *args, struct dataset *
                      struct report *r)
 {
     struct editor editor = {0};
+    r->editor = &editor;
     struct answers answers = {0};
     struct sequence_options options = {.solver = settings_solver(args),
                                        .guard = settings_guard(args), .text = args->text,

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "cli/journal_model.h"
 #include "cli/measured.h"
 #include "edit/update.h"
 
@@ -29,34 +30,66 @@ static bool remaining_find(struct remaining *r, const struct journal *j)
     return r->count || fail(STATUS_BAD_DATA, "%s has no edits to measure", j->where);
 }
 
-// One edit more; one without effect has no pair.
-static bool add(struct model *model, const struct journal_edit *e, struct buffer **u,
-                struct buffer **w)
+// The layers' f32 copies, as the run of these edits had them from its first edit on.
+static bool layers_edit(struct opened *o, const struct journal *j)
 {
-    if (!model_edit(model, e->layer)) return false;
-    if (e->noop) return true;
-    return (*u || buffer_new(model->dev, e->rows * sizeof(float), "u", u)) &&
-           (*w || buffer_new(model->dev, e->cols * sizeof(float), "w", w)) &&
-           update_load(model->dev, e, *u, *w) &&
-           update_add(model->dev, (*u)->address, (*w)->address, model->edited->address, e->rows,
-                      e->cols);
+    const struct tensor *tensor;
+    bool ok = true;
+    for (size_t i = 0; ok && (i < j->header.tensor_count || i == 0); i++)
+        ok = journal_base(j, &o->weights, i, &tensor) &&
+             model_edit(&o->model, j->header.tensors[i].layer);
+    return ok;
 }
 
-static bool replay(struct opened *o, const struct remaining *r, struct history *h)
+// The journal's matrices in place of the model's, or back: NULL stands for no other.
+static void exchange(struct model *model, const struct journal *j, struct buffer **matrices)
 {
-    struct buffer *u = NULL, *w = NULL;
-    const struct marks *state;
+    for (size_t i = 0; i < j->header.tensor_count; i++)
+        if (matrices[i]) model_exchange(model, j->header.tensors[i].layer, &matrices[i]);
+}
+
+// Measures the weights that a run up to edit `last` would have written.
+static bool state(struct opened *o, const struct journal *j, const struct journal_edit *last,
+                  struct history *h, uint32_t edits)
+{
+    const struct guard *guard = journal_guard(j);
+    struct journal part = *j;
+    const struct tensor *tensor;
+    if (!guard) return false;
+    if (!guard->finish) return history_state(h, &o->model, edits);
+    part.edit_count = (size_t)(last - j->edits) + 1;
+    const size_t count = j->header.tensor_count;
+    struct buffer **matrices = mem_new(count, sizeof(struct buffer *), "finished weights");
+    bool ok = matrices != NULL;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = journal_matrix(&part, &o->weights, &o->dev, i, &tensor, &matrices[i]);
+    if (ok) {
+        exchange(&o->model, j, matrices);
+        ok = history_state(h, &o->model, edits);
+        exchange(&o->model, j, matrices);
+    }
+    for (size_t i = 0; matrices && i < count; i++) buffer_free(&o->dev, &matrices[i]);
+    free(matrices);
+    return ok;
+}
+
+static bool replay(struct opened *o, const struct journal *j, const struct remaining *r,
+                   struct history *h)
+{
+    struct update_room room = {0};
     struct progress bar;
     progress_start(&bar, "measuring", "edit", r->count);
-    bool ok = history_start(h, &o->model);
+    bool ok = history_start(h, &o->model) && layers_edit(o, j);
     for (uint32_t i = 0; ok && i < r->count; i++) {
-        ok = interrupt_check() && add(&o->model, r->edits[i], &u, &w) &&
-             history_step(h, &o->model, i + 1, &state);
+        const struct journal_edit *e = r->edits[i];
+        ok = interrupt_check() &&
+             (e->noop || update_edit(&o->dev, e, &room, o->model.layers[e->layer].edited)) &&
+             history_right_after(h, &o->model, i + 1) &&
+             (!history_is_checkpoint(h, i + 1) || state(o, j, e, h, i + 1));
         progress_step(&bar, 1);
     }
     progress_end(&bar);
-    buffer_free(&o->dev, &u);
-    buffer_free(&o->dev, &w);
+    update_room_free(&o->dev, &room);
     return ok;
 }
 
@@ -82,12 +115,12 @@ bool eval_journal(struct opened *o, const struct args *args)
     const struct tensor *tensor;
     uint32_t *checkpoints = NULL, count = 0;
     bool ok = journal_open(&j, args->journal, false) && remaining_find(&r, &j) &&
-              opened_model(o, args->model) && journal_base(&j, &o->weights, &tensor) &&
+              opened_model(o, args->model) && journal_base(&j, &o->weights, 0, &tensor) &&
               measured_open(&m, args, &o->tokenizer, args->text, args->tokens) &&
               checkpoints_parse(args->checkpoints, &checkpoints, &count) &&
               history_new(&h, &m.measures, &o->tokenizer, r.requests, r.count, checkpoints,
                           count) &&
-              replay(o, &r, &h) && print(&h, &r, args);
+              replay(o, &j, &r, &h) && print(&h, &r, args);
     history_free(&h);
     measured_free(&m);
     free(r.edits);

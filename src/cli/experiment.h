@@ -133,6 +133,11 @@ struct column {
 };
 uint32_t outcomes_columns(const struct outcomes *outcomes, struct column columns[COLUMNS_MAX]);
 
+// Whether the edits of a solver's runs are one pair u w^T each, made of a key k*: activation and
+// cosines are of such only.
+bool run_has_keys(const char *solver);
+bool outcome_has_keys(const struct outcome *outcome);
+
 // Of a run's pairs dW_i = u_i w_i^T and keys k_i, in double precision. Each: [edits]
 struct activation {
     double *own, *unrelated; // |dW_j k_j|, |(dW_total - dW_j) k_j| (O-Edit sec. 5.3, App. C.7)
@@ -146,7 +151,7 @@ void activation_free(struct activation *activation); // accepts zero
 bool cosines_of(const struct args *args, const struct outcome *outcome, uint32_t edits,
                 double *cells);
 
-// |W - W_0|_2 of the edited layers, the largest: base is what experiment_base has read.
+// |W - W_0|_2 of the edited layers, the largest: base is what dense_read has read.
 struct dense {
     float **base; // [layers]; NULL: not edited
     uint32_t layers;

@@ -227,12 +227,12 @@ static double widest(const struct drawn *d)
     return low > 0 ? high / low : 0;
 }
 
-// Whether there is a point at all.
-static bool any(const struct drawn *d)
+// Whether there is a point at all that the axis has a place for.
+static bool any(const struct drawn *d, const struct axis *y)
 {
     for (uint32_t i = 0; i < d->count; i++)
         for (uint32_t k = 0; k < d->series[i].count; k++)
-            if (isfinite(d->y[i][k])) return true;
+            if (isfinite(d->y[i][k]) && (!y->logarithmic || d->y[i][k] > 0)) return true;
     return false;
 }
 
@@ -264,7 +264,7 @@ static bool lines_chart(const struct drawing *w, enum lines kind, uint32_t first
     title_of(w, what, group, title);
     chart.series = d.series;
     chart.series_count = d.count;
-    if (ok && any(&d)) ok = chart_write(w, &chart, files[kind], group, c->name);
+    if (ok && any(&d, &chart.y)) ok = chart_write(w, &chart, files[kind], group, c->name);
     drawn_free(&d);
     return ok;
 }
@@ -294,6 +294,7 @@ static bool cosine_charts(const struct drawing *w)
     bool ok = all != NULL;
     for (uint32_t i = 0, seeds; ok && i < o->count; i += seeds) {
         seeds = outcomes_seeds(o, i);
+        if (!outcome_has_keys(&o->items[i])) continue;
         ok = cosines_of(w->args, &o->items[i], n, all + i * cells);
         for (size_t k = 0; ok && k < cells; k++)
             if (all[i * cells + k] > high) high = all[i * cells + k];
@@ -301,6 +302,7 @@ static bool cosine_charts(const struct drawing *w)
     for (uint32_t i = 0, seeds; ok && high > 0 && i < o->count; i += seeds) {
         char title[CHART_TEXT], what[80];
         seeds = outcomes_seeds(o, i);
+        if (!outcome_has_keys(&o->items[i])) continue;
         snprintf(what, sizeof what, "Overlap of the first %u updates", n);
         title_of(w, what, o->items[i].label, title);
         struct chart chart = {.kind = CHART_HEAT, .title = title, .cells = all + i * cells,
@@ -325,6 +327,7 @@ static bool activation_charts(const struct drawing *w)
         for (uint32_t i = 0, seeds; ok && i < o->count; i += seeds) {
             struct activation a = {0};
             seeds = outcomes_seeds(o, i);
+            if (!outcome_has_keys(&o->items[i])) continue;
             ok = activation_of(w->args, &o->items[i], &a) &&
                  series_new(&d, o->items[i].label, a.edits);
             for (uint32_t k = 0; ok && k < a.edits; k++)
@@ -340,7 +343,7 @@ static bool activation_charts(const struct drawing *w)
                               .y = {.label = own ? "|dW_j k_j|" : "|(dW - dW_j) k_j|",
                                     .low = NAN, .high = NAN, .logarithmic = true}};
         const char *which = own ? "own" : "unrelated";
-        if (ok && any(&d)) ok = chart_write(w, &chart, "activation", NULL, which);
+        if (ok && any(&d, &chart.y)) ok = chart_write(w, &chart, "activation", NULL, which);
         drawn_free(&d);
         if (!ok) return false;
     }

@@ -16,15 +16,18 @@
 #include "cli/edit_run.h"
 #include "cli/experiment.h"
 #include "cli/settings.h"
+#include "edit/finish.h"
 
 enum { SHELF_BYTES = 1 << 30 };
 
 struct running {
     struct experiment_work *w;
     struct job *job;
+    struct editor *editor;
+    bool keyed; // charts want each edit's key, and the solver has one
     struct edit_journal journal;
     struct append lines, keys;
-    float *key;  // [ffn]
+    float *key; // [ffn]
     struct dense dense; // the matrices before the first edit
     FILE *times; // what differs from run to run is kept apart
     uint32_t done;
@@ -94,14 +97,14 @@ static bool files_open(struct running *r)
     args.resume = journal && access(journal, F_OK) == 0;
     r->key = mem_new(ffn, sizeof *r->key, "a key");
     bool ok = journal && lines && keys && r->key && edit_journal_open(&r->journal, &args) &&
-              append_open(&r->lines, lines) && (!r->w->keys || append_open(&r->keys, keys)) &&
+              append_open(&r->lines, lines) && (!r->keyed || append_open(&r->keys, keys)) &&
               lines_count(lines, r->journal.edits, &keep, &end);
     if (ok && keep > r->journal.edits) keep = r->journal.edits;
-    if (ok && r->w->keys && keep > r->keys.size / (ffn * sizeof(float)))
+    if (ok && r->keyed && keep > r->keys.size / (ffn * sizeof(float)))
         keep = (uint32_t)(r->keys.size / (ffn * sizeof(float)));
     ok = ok && lines_count(lines, keep, &keep, &end) && journal_cut(&r->journal, keep) &&
          append_cut(&r->lines, keep ? end : 0) &&
-         (!r->w->keys || append_cut(&r->keys, (uint64_t)keep * ffn * sizeof(float)));
+         (!r->keyed || append_cut(&r->keys, (uint64_t)keep * ffn * sizeof(float)));
     r->done = keep;
     free(journal);
     free(lines);
@@ -148,12 +151,14 @@ static bool measure(struct running *r, const struct measures *measures, uint32_t
 }
 
 // What is measured after some edits only: of all requests so far, and of the weights.
+// That is of the weights as they would be written.
 static bool measure_state(struct running *r, uint32_t edits, cJSON *line)
 {
     double norm = 0;
-    if (!measure(r, &r->w->measured.measures, 0, edits, edits, line, "checkpoint") ||
+    if (!editor_finish(r->editor) ||
+        !measure(r, &r->w->measured.measures, 0, edits, edits, line, "checkpoint") ||
         !tasks_measure(r->w, cJSON_GetObjectItem(line, "checkpoint")) ||
-        !dense_norm(&r->dense, &r->w->opened->model, &norm))
+        !dense_norm(&r->dense, &r->w->opened->model, &norm) || !editor_go_on(r->editor))
         return false;
     cJSON_AddNumberToObject(cJSON_GetObjectItem(line, "checkpoint"), "norm", norm);
     return true;
@@ -169,8 +174,8 @@ static bool is_checkpoint(const struct experiment_work *w, uint32_t edits)
 static bool key_add(struct running *r, const struct editor *e)
 {
     size_t bytes = e->model->config.ffn * sizeof *r->key;
-    return !r->w->keys || (buffer_read(e->model->dev, e->right_key, 0, r->key, bytes) &&
-                           append_add(&r->keys, r->key, bytes));
+    return !r->keyed || (buffer_read(e->model->dev, e->right_key, 0, r->key, bytes) &&
+                         append_add(&r->keys, r->key, bytes));
 }
 
 static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
@@ -256,11 +261,14 @@ static bool edit_all(struct running *r)
                                        .guard = settings_guard(args), .text = args->text,
                                        .tokens = args->tokens, .seed = args->seed,
                                        .strict = o->dev.strict};
+    r->editor = &editor;
     w->shelf.limit = SHELF_BYTES;
-    // The weights of the file again, without loading the model anew.
+    // The weights of the file again, without loading the model anew: whichever runs were done
+    // before, this one has the bits of `oedit edit`.
+    model_unedit(&o->model);
     bool ok = settings_open(&options.hparams, args, &o->model.config) &&
               edit_journal_check(&r->journal, &o->weights, &options, &w->data) &&
-              contexts_share(w, &options.hparams, args->seed) && model_restore(&o->model) &&
+              contexts_share(w, &options.hparams, args->seed) &&
               editor_open(&editor, &o->model, &o->weights, &o->tokenizer, &options) &&
               contexts_keep(w, &editor, args->seed) && dense_read(&r->dense, &o->model) &&
               edit_journal_start(&r->journal, &o->weights, &editor, args->seed) &&
@@ -273,7 +281,8 @@ static bool edit_all(struct running *r)
 
 bool experiment_job(struct experiment_work *w, struct job *job)
 {
-    struct running r = {.w = w, .job = job};
+    struct running r = {.w = w, .job = job,
+                        .keyed = w->keys && run_has_keys(settings_solver(&job->args))};
     char *times = experiment_path(w->args, "times", ".jsonl");
     bool ok = times && files_open(&r);
     if (ok && r.done == w->data.count) {

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "cli/experiment.h"
+#include "edit/solvers.h"
 #include "io/journal.h"
 
 static double dot(const float *a, const float *b, uint32_t n)
@@ -16,6 +17,18 @@ static double dot(const float *a, const float *b, uint32_t n)
     double sum = 0;
     for (uint32_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
     return sum;
+}
+
+bool run_has_keys(const char *solver)
+{
+    const struct solver *s = solver_find(solver);
+    return s && !s->make;
+}
+
+bool outcome_has_keys(const struct outcome *x)
+{
+    const cJSON *solver = cJSON_GetObjectItem(x->settings, "solver");
+    return cJSON_IsString(solver) && run_has_keys(solver->valuestring);
 }
 
 // An edit's vector, aligned; zeros if it wrote nothing.
@@ -54,8 +67,11 @@ static bool loaded_open(struct loaded *l, const struct args *args, const struct 
     ok = ok && l->u && l->w;
     for (uint32_t i = 0; ok && i < l->edits; i++) {
         const struct journal_edit *e = &l->journal.edits[i];
-        vector(e->u, l->rows, l->u + (size_t)i * l->rows);
-        vector(e->w, l->cols, l->w + (size_t)i * l->cols);
+        if (!e->noop && e->rank != 1)
+            ok = fail(STATUS_BAD_DATA, "%s: edit %u is no single pair", path, e->number);
+        if (!ok) break;
+        vector(e->noop ? NULL : e->u, l->rows, l->u + (size_t)i * l->rows);
+        vector(e->noop ? NULL : e->w, l->cols, l->w + (size_t)i * l->cols);
     }
     free(path);
     return ok;
@@ -133,18 +149,13 @@ bool cosines_of(const struct args *args, const struct outcome *x, uint32_t edits
     return ok;
 }
 
-static struct buffer *edited_of(const struct model *model, uint32_t layer)
-{
-    return model->edited && model->edited_layer == layer ? model->edited : NULL;
-}
-
 bool dense_read(struct dense *d, const struct model *model)
 {
     size_t bytes = (size_t)model->config.dim * model->config.ffn * sizeof(float);
     *d = (struct dense){.layers = model->config.layers};
     bool ok = (d->base = mem_new(d->layers, sizeof *d->base, "matrices")) != NULL;
     for (uint32_t i = 0; ok && i < d->layers; i++) {
-        struct buffer *matrix = edited_of(model, i);
+        struct buffer *matrix = model->layers[i].edited;
         if (!matrix) continue;
         ok = (d->base[i] = mem_new(bytes, 1, "a matrix")) != NULL &&
              buffer_read(model->dev, matrix, 0, d->base[i], bytes);
@@ -201,7 +212,7 @@ bool dense_norm(const struct dense *d, const struct model *model, double *norm)
     for (uint32_t i = 0; ok && i < d->layers; i++) {
         double one = 0;
         if (!d->base[i]) continue;
-        ok = buffer_read(model->dev, edited_of(model, i), 0, now, count * sizeof *now);
+        ok = buffer_read(model->dev, model->layers[i].edited, 0, now, count * sizeof *now);
         for (size_t k = 0; ok && k < count; k++) now[k] -= d->base[i][k];
         ok = ok && spectral(now, dim, ffn, &one);
         if (one > *norm) *norm = one;

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "edit/finish.h"
 
 enum { PPL_TOKENS = 4096 };
 
@@ -58,14 +59,15 @@ bool edit_measure_start(struct edit_measure *m, const struct args *args, const s
     return ok;
 }
 
-bool edit_measure_step(struct edit_measure *m, const struct model *model, uint32_t edits,
-                       cJSON **state)
+bool edit_measure_step(struct edit_measure *m, struct editor *e, uint32_t edits, cJSON **state)
 {
-    const struct marks *marks = NULL;
+    struct history *h = &m->history;
     *state = NULL;
     if (!m->on) return true;
-    if (!history_step(&m->history, model, edits, &marks)) return false;
-    if (marks) *state = marks_json(&m->history, marks, NULL);
+    if (!history_right_after(h, e->model, edits)) return false;
+    if (!history_is_checkpoint(h, edits)) return true;
+    if (!editor_finish(e) || !history_state(h, e->model, edits) || !editor_go_on(e)) return false;
+    *state = marks_json(h, &h->states[h->state_count - 1], NULL);
     return true;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include "cli/args.h"
 #include "cli/opened.h"
+#include "edit/editor.h"
 #include "eval/history.h"
 
 // Measures with the text for perplexity.
@@ -27,8 +28,9 @@ struct edit_measure {
 // Before the first edit. done: edits that a journal has already, which are not measured again.
 bool edit_measure_start(struct edit_measure *m, const struct args *args, const struct opened *o,
                         const struct dataset *data, uint32_t done);
-// After each edit. *state: what a checkpoint here measured, to be freed; else NULL.
-bool edit_measure_step(struct edit_measure *m, const struct model *model, uint32_t edits,
+// After each edit. *state: what a checkpoint here measured, of the weights as they would be
+// written, to be freed; else NULL.
+bool edit_measure_step(struct edit_measure *m, struct editor *editor, uint32_t edits,
                        cJSON **state);
 void edit_measure_free(struct edit_measure *m); // accepts zero
 

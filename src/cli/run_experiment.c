@@ -138,20 +138,6 @@ static bool unedited(struct experiment_work *w)
     return ok;
 }
 
-// The layers of all runs get their f32 copies at once: what is computed with them has the same bits
-// whichever runs were done before.
-static bool layers_edit(struct experiment_work *w)
-{
-    struct hparams h;
-    for (uint32_t i = 0; i < w->job_count; i++) {
-        if (!settings_open(&h, &w->jobs[i].args, &w->opened->model.config)) return false;
-        uint32_t layer = h.layer;
-        hparams_free(&h);
-        if (!model_edit(&w->opened->model, layer)) return false;
-    }
-    return true;
-}
-
 static bool out_open(const struct args *args)
 {
     size_t size = strlen(args->out) + 2;
@@ -167,7 +153,7 @@ static bool runs(struct experiment_work *w)
     cJSON *manifest = NULL;
     struct outcomes outcomes = {0};
     bool ok = experiment_plan(w) && out_open(w->args) && manifest_write(w, &manifest) &&
-              layers_edit(w) && unedited(w);
+              unedited(w);
     for (uint32_t i = 0; ok && i < w->job_count; i++) {
         log_say("run %u of %u: %s", i + 1, w->job_count, w->jobs[i].id);
         ok = interrupt_check() && experiment_job(w, &w->jobs[i]);

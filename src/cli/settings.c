@@ -3,21 +3,30 @@
 #include <math.h>
 
 #include "base/status.h"
+#include "edit/layers.h"
 
 // Words in the order of the option table.
 const char *settings_solver(const struct args *args)
 {
-    return (const char *[]){"memit", "rome"}[args->solver < 0 ? 0 : args->solver];
+    static const char *const names[] = {"memit", "rome", "ft", "ft-l", "ultraedit"};
+    return names[args->solver < 0 ? 0 : args->solver];
 }
 
 const char *settings_guard(const struct args *args)
 {
-    return (const char *[]){"none", "r-edit", "oedit", "oedit-plus"}[args->guard];
+    return (const char *[]){"none", "r-edit", "oedit", "oedit-plus", "wilke", "prune"}[args->guard];
 }
 
 static void real(double *to, float from)
 {
     if (!isnan(from)) *to = (double)from;
+}
+
+static bool layers_take(struct hparams *h, const struct args *args, const struct config *config)
+{
+    if (args->layers && args->layer != UINT32_MAX)
+        return fail(STATUS_USAGE, "got --layer and --layers, wanted one of them");
+    return !args->layers || layers_read(h, args->layers, config);
 }
 
 bool settings_open(struct hparams *h, const struct args *args, const struct config *config)
@@ -28,6 +37,10 @@ bool settings_open(struct hparams *h, const struct args *args, const struct conf
         hparams_free(h);
         return fail(STATUS_USAGE, "--layer: got %u, the model has layers 0 to %u", args->layer,
                     config->layers - 1);
+    }
+    if (!layers_take(h, args, config)) {
+        hparams_free(h);
+        return false;
     }
     real(&h->lambda, args->lambda);
     real(&h->lambda1, args->lambda1);

@@ -1,4 +1,4 @@
-#include "edit/hparams.h"
+#include "edit/layers.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static const struct field fields[] = {
     FIELD(REAL, lambda2),        FIELD(REAL, lambda3),         FIELD(WHOLE, q_max),
     FIELD(REAL, ridge),          FIELD(WHOLE, contexts),       FIELD(WHOLE, context_short),
     FIELD(WHOLE, context_long),  FIELD(WHOLE, block),          FIELD(WHOLE, stats_tokens),
-    FIELD(WHOLE, grad_tokens),
+    FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),
 };
 
 const char *const optimizer_names[OPTIMIZERS] = {"adam", "gauss-newton"};
@@ -166,6 +166,9 @@ bool hparams_each(const struct hparams *h,
               word(user, "optimizer", optimizer_names[h->optimizer]) &&
               word(user, "cosine", (const char *[]){"square", "abs", "signed"}[h->cosine]) &&
               word(user, "projector", (const char *[]){"paper", "exact"}[h->projector]);
+    char layers[LAYERS_TEXT];
+    layers_text(h, layers);
+    ok = ok && (h->layer_count == 0 || word(user, "layers", layers));
     for (size_t i = 0; ok && i < sizeof fields / sizeof *fields; i++) {
         const void *at = (const char *)h + fields[i].offset;
         ok = number(user, fields[i].name, fields[i].kind == WHOLE ? (double)*(const uint32_t *)at

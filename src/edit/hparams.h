@@ -11,9 +11,12 @@ enum projector { PROJECTOR_PAPER, PROJECTOR_EXACT };           // Eq. 28 as prin
 enum optimizer { OPTIMIZER_ADAM, OPTIMIZER_GAUSS_NEWTON, OPTIMIZERS }; // of the value
 extern const char *const optimizer_names[OPTIMIZERS];
 
+enum { LAYERS_MAX = 64 };
+
 struct hparams {
     char model[64]; // whose they are
     uint32_t layer;
+    uint32_t layers[LAYERS_MAX], layer_count; // to choose from at each edit, ascending; 0: `layer`
     double lambda;                    // weight of C (Eq. 6, App. C.2)
     enum optimizer optimizer;
     double rate, stop, kl, decay, clamp; // of the value's optimisation (Eq. 5)
@@ -23,6 +26,7 @@ struct hparams {
     enum cosine_mode cosine;
     enum projector projector;
     double ridge; // times mean(diag C)
+    double limit; // ft-l: |dW_ij| at most
     uint32_t contexts, context_short, context_long; // prefixes and their tokens
     uint32_t block, stats_tokens, grad_tokens;
     char **context_texts; // fixed prefixes instead of sampled ones [context_text_count]

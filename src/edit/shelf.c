@@ -36,7 +36,7 @@ bool shelf_prepare(struct shelf *s, struct prepared *prepared, const struct mode
             *prepared = lent(&s->items[i]);
             return true;
         }
-    if (!prepare(prepared, model, prompts, count, layer)) return false;
+    if (!prepare(prepared, model, prompts, count, &layer, 1)) return false;
     uint64_t bytes = 4ull * prepared->rows * (model->config.dim + model->config.ffn);
     if (!s || s->bytes + bytes > s->limit) return true;
     if (!mem_grow(&s->items, &s->capacity, s->count + 1, sizeof *s->items, "prepared batches")) {

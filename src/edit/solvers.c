@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "edit/solver_ft.h"
+#include "edit/solver_ultra.h"
 
 // editor->w = C^-1 k_left, and its product with a key.
 static bool solve_key(struct editor *e, struct edit *edit, fbuf key, double *product)
 {
     struct solve_report report = {0};
-    if (!factor_solve(&e->factor, e->left_key->address, e->w->address, &report) ||
+    if (!factor_solve(&e->site->factor, e->left_key->address, e->w->address, &report) ||
         !editor_dot(e, e->w->address, key, e->model->config.ffn, product))
         return false;
     if (isfinite(*product) && *product > 0) return true;
@@ -65,7 +67,8 @@ static const struct solver memit = {
     .solve = memit_solve,
 };
 
-const struct solver *const solvers[] = {&memit, &rome, NULL};
+const struct solver *const solvers[] = {&memit,      &rome,         &solver_ft,
+                                        &solver_ft_l, &solver_ultra, NULL};
 
 const struct solver *solver_find(const char *name)
 {

@@ -196,29 +196,37 @@ void model_close(struct model *model)
     for (size_t i = 0; i < model->buffer_count; i++) buffer_free(model->dev, &model->buffers[i]);
     buffer_free(model->dev, &model->rope);
     buffer_free(model->dev, &model->iota);
-    buffer_free(model->dev, &model->edited);
+    for (uint32_t i = 0; model->layers && i < model->config.layers; i++)
+        buffer_free(model->dev, &model->layers[i].edited);
     free(model->buffers);
     free(model->layers);
     *model = (struct model){0};
 }
 
-bool model_restore(struct model *model)
+static bool layer_restore(struct model *model, uint32_t layer)
 {
-    const struct tensor *t =
-        weights_part(model->weights, PART_FFN_DOWN, model->edited_layer);
+    const struct tensor *t = weights_part(model->weights, PART_FFN_DOWN, layer);
     struct buffer *stored = NULL;
     if (!buffer_from(model->dev, t->data, t->bytes, t->name, &stored)) return false;
     struct cmd cmd;
     cmd_start(&cmd, model->dev, false);
     op_embed(&cmd, (struct embed_args){.w = stored->address,
                                        .tokens = model->iota->address,
-                                       .y = model->edited->address,
+                                       .y = model->layers[layer].edited->address,
                                        .rows = (uint)t->rows,
                                        .cols = (uint)t->cols,
                                        .type = t->dtype});
     bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
     buffer_free(model->dev, &stored);
+    return ok;
+}
+
+bool model_restore(struct model *model)
+{
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < model->config.layers; i++)
+        ok = !model->layers[i].edited || layer_restore(model, i);
     return ok;
 }
 
@@ -236,14 +244,31 @@ uint32_t model_dtypes(const struct model *model)
 bool model_edit(struct model *model, uint32_t layer)
 {
     struct weight *down = &model->layers[layer].down;
-    if (model->edited && model->edited_layer == layer) return true;
-    if (model->edited)
-        return fail(STATUS_USAGE, "layer %u: got a second edited layer, layer %u is edited already",
-                    layer, model->edited_layer);
+    struct buffer **edited = &model->layers[layer].edited;
+    if (*edited) return true;
     if (!buffer_new(model->dev, (uint64_t)down->rows * down->cols * sizeof(float),
-                    "the edited matrix", &model->edited))
+                    "the edited matrix", edited))
         return false;
-    model->edited_layer = layer;
-    *down = weight_of(model->edited->address, down->rows, down->cols);
-    return model_restore(model);
+    model->layers[layer].stored = *down;
+    *down = weight_of((*edited)->address, down->rows, down->cols);
+    return layer_restore(model, layer);
+}
+
+void model_unedit(struct model *model)
+{
+    for (uint32_t i = 0; i < model->config.layers; i++) {
+        struct layer *layer = &model->layers[i];
+        if (!layer->edited) continue;
+        layer->down = layer->stored;
+        buffer_free(model->dev, &layer->edited);
+    }
+}
+
+void model_exchange(struct model *model, uint32_t layer, struct buffer **matrix)
+{
+    struct layer *l = &model->layers[layer];
+    struct buffer *before = l->edited;
+    l->edited = *matrix;
+    l->down = weight_of(l->edited->address, l->down.rows, l->down.cols);
+    *matrix = before;
 }

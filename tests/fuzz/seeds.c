@@ -108,24 +108,32 @@ static void journal(const char *folder)
          journal_set_number(&header, "lambda", SETTING_NUMBER, 1.5) &&
          journal_add_tensor(&header, 1, "blk.1.ffn_down.weight", "Q8_0", DIM, FFN));
     weights_close(&weights);
-    float pair[DIM + FFN];
-    for (int i = 0; i < DIM + FFN; i++) pair[i] = (float)i / 7;
+    static float pair[DIM * FFN + 2 * DIM];
+    for (int i = 0; i < DIM * FFN + 2 * DIM; i++) pair[i] = (float)i / 7;
     struct journal_look looks[2] = {{.total = 3, .nll = 2, .kl = 1}, {.total = 1, .length = 2}};
     char *list[1] = {five};
     struct journal_edit edit = {
         .request = {.id = 7, .prompt = one, .subject = two, .target_new = three,
                     .target_true = four, .rephrases = {.items = list, .count = 1}},
         .layer = 1, .looks = looks, .look_count = 2, .chosen = 1, .v0 = 1, .length = 2, .s = 1,
-        .realised = 0.9, .kept = 1, .u_norm = 1, .w_norm = 1, .k_norm = 1, .rows = DIM,
-        .cols = FFN, .u = (const uint8_t *)pair, .w = (const uint8_t *)(pair + DIM)};
+        .realised = 0.9, .kept = 1, .u_norm = 1, .w_norm = 1, .k_norm = 1, .rank = 1,
+        .rows = DIM, .cols = FFN, .u = (const uint8_t *)pair, .w = (const uint8_t *)(pair + DIM)};
     struct journal_writer writer;
     snprintf(path, sizeof path, "%s/journal/run.journal", folder);
     unlink(path);
     must(journal_writer_open(&writer, path) && journal_begin(&writer, &header));
-    for (edit.number = 1; edit.number <= 3; edit.number++) {
+    struct journal_candidate candidates[2] = {{0, 3, 1, 1, 1}, {1, 2, 1, 1, 1}};
+    for (edit.number = 1; edit.number <= 5; edit.number++) {
+        edit.candidates = edit.number == 3 ? candidates : NULL;
+        edit.candidate_count = edit.number == 3 ? 2 : 0;
         edit.noop = edit.number == 2;
         edit.rows = edit.noop ? 0 : DIM;
         edit.cols = edit.noop ? 0 : FFN;
+        // The fourth of two pairs with notes, the fifth dense.
+        edit.rank = edit.noop || edit.number == 5 ? 0 : edit.number == 4 ? 2 : 1;
+        edit.note_count = edit.number == 4 ? 3 : 0;
+        edit.notes = (const uint8_t *)pair;
+        edit.w = (const uint8_t *)(pair + (edit.number == 4 ? 2 * DIM : DIM));
         must(journal_add_edit(&writer, &edit));
     }
     must(journal_add_revert(&writer, (const uint32_t[]){1, 2}, 2));

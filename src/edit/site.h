@@ -1,0 +1,30 @@
+// One edited layer: its matrix, the statistics of its keys, and what guards keep of its edits.
+#pragma once
+#include "edit/corpus.h"
+#include "edit/pairs.h"
+#include "linalg/project.h"
+#include "linalg/solve.h"
+
+struct site {
+    uint32_t layer;
+    struct buffer *matrix; // W [dim, ffn] f32, the model's
+    uint32_t edits;        // that are in it
+    struct buffer *moment; // C [ffn, ffn]
+    struct factor factor;
+    double condition; // of C + shift I, estimated
+    // Guards: V, and grad G's left singular vectors as rows, with those in use after Eq. 26.
+    struct basis basis, joint; // V; V and G together (the exact projector)
+    uint32_t joint_rows;       // of G in joint
+    uint32_t freed_rows, freed_against; // rows of G in implicit_, and of V they are freed of
+    struct buffer *directions; // [dim, dim]
+    uint32_t direction_count;  // with singular values above rounding
+    struct buffer *implicit_, *coefficients, *norms_v, *norms_g;
+    struct pairs pairs;         // for a guard with a finish
+    struct buffer *unfinished;  // W, while the matrix is finished (edit/finish.h)
+};
+
+// C of the site's layer from `all`, factored once: that it can be solved with is known before the
+// first edit. The directions of grad G from `part`. Neither where the text is NULL.
+bool site_measure(struct site *site, struct model *model, struct weights *weights, double ridge,
+                  const struct corpus *all, const struct corpus *part);
+void site_free(struct site *site, struct device *dev); // but what a guard has there
