@@ -60,7 +60,7 @@ refused 5 "cannot open none.json" "$oedit" selftest --compare none.json none.jso
 right "$oedit" --help
 right "$oedit" --version
 for command in edit eval task experiment generate logits tokenize stats grad devices bench log show apply revert \
-    diff verify selftest; do
+    diff verify geometry selftest; do
     right "$oedit" $command --help
     [ "$(wc -l < out.txt)" -le 64 ] || { echo "FAILED: $command --help is longer than a screen"; failed=1; }
 done

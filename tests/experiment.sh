@@ -140,11 +140,13 @@ mkdir few
 "$maker" few q4_1
 sed 's/"runs": *\[/"runs": [{"name": "wilke", "guard": "wilke", "layers": "0-2"},\
     {"name": "prune", "guard": "prune"}, {"name": "ft", "solver": "ft"},\
+    {"name": "zero", "guard": "zero", "knob": 0.4},\
+    {"name": "known", "guard": "oedit-plus", "grad-source": "locality"},\
     {"name": "ultra", "solver": "ultraedit", "guard": "prune"},/' tiny.json > forms.json
 few=("$oedit" experiment forms.json -q -m few/base.gguf --text text.txt --tokens 1500 -n 6
     --measures rel,loc,ppl --ppl-text text.txt --ppl-tokens 300)
 "${few[@]}" -o forms
-for name in wilke prune ft ultra exact; do
+for name in wilke prune ft ultra zero known exact; do
     # Whatever was done before, the bits are those of the run alone.
     "${few[@]}" -o lone --only $name
     for file in forms/$name.seed0.*; do
@@ -153,11 +155,13 @@ for name in wilke prune ft ultra exact; do
     [ -s forms/cosines-$name.png ] && has=yes || has=no
     case $name in
         ft | ultra) [ $has = no ] && [ ! -e forms/$name.seed0.keys ] || failed "cosines of $name" ;;
+        zero) [ $has = no ] || failed "cosines of $name" ;;
         *) [ $has = yes ] || failed "no cosines of $name" ;;
     esac
 done
 for flags in "wilke --guard wilke --layers 0-2" "prune --guard prune" "ft --solver ft" \
-    "ultra --solver ultraedit --guard prune"; do
+    "ultra --solver ultraedit --guard prune" "zero --guard zero --knob 0.4" \
+    "known --guard oedit-plus --grad-source locality"; do
     # shellcheck disable=SC2086
     "$oedit" edit -q -m few/base.gguf -r data.jsonl --text text.txt --tokens 1500 -n 6 --ridge 0.01 \
         --steps 8 ${flags#* } --measures rel,loc,ppl --ppl-text text.txt --ppl-tokens 300 \

@@ -28,6 +28,7 @@ mkdir -p "$work"
 objects=()
 for source in "$root"/src/base/*.c "$root"/src/io/*.c "$root"/src/cli/{journal_list,edit_report}.c \
     "$root"/tests/{ref_made,fuzz/fuzz}.c; do
+    [[ $source != *_windows.c ]] || continue
     object=$work/$(basename "$source" .c).o
     objects+=("$object")
     if [ "$source" -nt "$object" ] || [ -n "$(find "$root/src/base" "$root/src/io" -name '*.h' -newer "$object" -print -quit)" ]; then

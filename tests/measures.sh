@@ -79,7 +79,7 @@ says "^$count " out.txt
 same a.gguf c.gguf
 # Checkpoints are of the weights that would be written, whatever changed them.
 for how in "--guard wilke --layers 0-2" "--guard prune" "--guard prune --layers 0-1" \
-    "--solver ultraedit --guard prune" "--solver ft"; do
+    "--solver ultraedit --guard prune" "--solver ft" "--guard zero --knob 0.4"; do
     rm -f e.gguf* f.gguf* log.jsonl
     # shellcheck disable=SC2206
     other=("$oedit" edit -q -m base.gguf -r facts.jsonl --text text.txt --tokens 1500 --ridge 0.01

@@ -5,8 +5,8 @@
 
 #define CASES_ROWS(CASE)                                                                           \
     CASE(embed) CASE(rmsnorm) CASE(rmsnorm_back) CASE(rope) CASE(scatter_rows) CASE(gather_rows)   \
-    CASE(add_row) CASE(sum_rows) CASE(outer) CASE(silu_gate) CASE(silu_gate_back) CASE(fill)       \
-    CASE(axpby) CASE(calm_weights) CASE(dot_rows) CASE(sum_parts) CASE(probe_fma) CASE(probe_memory)
+    CASE(add_row) CASE(sum_rows) CASE(outer) CASE(outer_some) CASE(silu_gate) CASE(silu_gate_back)  \
+    CASE(fill) CASE(axpby) CASE(calm_weights) CASE(dot_rows) CASE(sum_parts) CASE(probe_fma) CASE(probe_memory)
 #define CASES_ATTENTION(CASE)                                                                      \
     CASE(attention) CASE(attention_back_q) CASE(attention_back_kv) CASE(causal_softmax)            \
     CASE(causal_softmax_back)

@@ -188,9 +188,10 @@ static uint32_t implicit(const struct ref_editor *e, double *g)
     uint64_t dim = e->model->config.dim;
     uint32_t q = (uint32_t)fmin(floor(e->h->lambda3 * (e->edits + 1)), (double)dim);
     if (e->h->q_max < q) q = e->h->q_max;
+    if (e->h->ablate == ABLATE_GRAD) q = 0;
     memcpy(g, e->directions, q * dim * sizeof *g);
     for (uint32_t i = 0; i < q; i++)
-        for (uint32_t j = 0; j < e->basis_rows; j++)
+        for (uint32_t j = 0; j < e->basis_rows && e->h->ablate != ABLATE_EQ26; j++)
             add(g + i * dim, -ref_dot(g + i * dim, e->basis + j * dim, dim), e->basis + j * dim,
                 dim);
     return q;
@@ -311,6 +312,8 @@ static void commit(struct ref_editor *e, const struct ref_edited *out)
     const struct config *c = &e->model->config;
     for (uint64_t i = 0; i < c->dim; i++)
         add(e->model->layers[e->h->layer].down + i * c->ffn, out->u[i], out->w, c->ffn);
+    e->edits++;
+    if (e->h->ablate == ABLATE_EDITS) return;
     double *row = e->basis + (uint64_t)e->basis_rows * c->dim;
     memcpy(row, out->u, c->dim * sizeof *row);
     for (uint32_t j = 0; j < 2 * e->basis_rows; j++) {
@@ -320,7 +323,6 @@ static void commit(struct ref_editor *e, const struct ref_edited *out)
     double length = sqrt(ref_dot(row, row, c->dim));
     for (uint32_t i = 0; i < c->dim; i++) row[i] /= length;
     e->basis_rows += e->basis_rows < c->dim - 1;
-    e->edits++;
 }
 
 static void prepare(struct search *s, struct ref_edited *out)

@@ -39,6 +39,7 @@ struct variant {
     double rate;
     enum optimizer optimizer;
     enum cosine_mode cosine;
+    enum ablation ablate;
 };
 
 struct test { // one sequence, on both sides
@@ -66,7 +67,7 @@ static void hparams_fill(struct hparams *h, const struct variant *v)
     *h = (struct hparams){.layer = 1, .lambda = 15, .optimizer = v->optimizer, .rate = v->rate, .stop = 0.05, .kl = 0.0625,
                           .decay = 0.01, .clamp = 4, .steps = v->steps, .lambda1 = 2,
                           .lambda2 = 2, .lambda3 = 2, .q_max = UINT32_MAX,
-                          .cosine = v->cosine, .projector = v->projector, .ridge = 1e-4,
+                          .cosine = v->cosine, .projector = v->projector, .ablate = v->ablate, .ridge = 1e-4,
                           .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
     h->context_texts = rig_memory(CONTEXTS, sizeof *h->context_texts);
     for (; h->context_text_count < CONTEXTS; h->context_text_count++) {
@@ -204,7 +205,9 @@ static void algebra_check(struct test *t, const struct editor *e, const struct e
         wrong = fmax(wrong, fabs(moved - edit->realised * (double)u[i]));
     }
     assert_true(wrong < 1e-4 * length);
-    for (uint32_t past = 0; past < t->done && t->variant->ref_guard == REF_OEDIT_PLUS; past++) {
+    const bool apart = t->variant->ref_guard == REF_OEDIT_PLUS &&
+                       (t->variant->ablate == ABLATE_NONE || t->variant->ablate == ABLATE_GRAD);
+    for (uint32_t past = 0; past < t->done && apart; past++) {
         double *other = ref_wide(t->us[past], DIM);
         double cosine = ref_dot(wide, other, DIM) / (length * sqrt(ref_dot(other, other, DIM)));
         const float narrow = (float)cosine;
@@ -297,14 +300,21 @@ static void run(struct rig *rig, const struct variant *variant)
 #define VARIANT(name, ...)                                                                         \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
-        const struct variant variant = {__VA_ARGS__, OPTIMIZER_ADAM, COSINE_SQUARE};               \
+        const struct variant variant = {__VA_ARGS__, OPTIMIZER_ADAM, COSINE_SQUARE, ABLATE_NONE};  \
         run(*state, &variant);                                                                     \
     }
 #define GAUSS(name, solver, guard, ref_guard, cosine)                                              \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
         const struct variant variant = {solver, guard, ref_guard, PROJECTOR_PAPER, 25, 0.5,        \
-                                        OPTIMIZER_GAUSS_NEWTON, cosine};                           \
+                                        OPTIMIZER_GAUSS_NEWTON, cosine, ABLATE_NONE};              \
+        run(*state, &variant);                                                                     \
+    }
+#define ABLATED(name, guard, ref_guard, projector, ablate)                                         \
+    static void test_##name(void **state)                                                          \
+    {                                                                                              \
+        const struct variant variant = {"memit", guard, ref_guard, projector, 12, 0.1,             \
+                                        OPTIMIZER_ADAM, COSINE_SQUARE, ablate};                    \
         run(*state, &variant);                                                                     \
     }
 
@@ -326,6 +336,16 @@ GAUSS(memit_oedit_gauss, "memit", "oedit", REF_OEDIT, COSINE_SQUARE)
 GAUSS(memit_oedit_abs_gauss, "memit", "oedit", REF_OEDIT, COSINE_ABS)
 GAUSS(rome_plus_gauss, "rome", "oedit-plus", REF_OEDIT_PLUS, COSINE_SQUARE)
 
+ABLATED(oedit_only_edits, "oedit", REF_OEDIT, PROJECTOR_PAPER, ABLATE_GRAD)
+ABLATED(oedit_only_grad, "oedit", REF_OEDIT, PROJECTOR_PAPER, ABLATE_EDITS)
+ABLATED(oedit_no_eq26, "oedit", REF_OEDIT, PROJECTOR_PAPER, ABLATE_EQ26)
+ABLATED(plus_only_edits, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_GRAD)
+ABLATED(plus_only_grad, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_EDITS)
+ABLATED(plus_no_eq26, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_EQ26)
+ABLATED(exact_only_edits, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_GRAD)
+ABLATED(exact_only_grad, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_EDITS)
+ABLATED(exact_no_eq26, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_EQ26)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +357,11 @@ int main(void)
         cmocka_unit_test(test_rome_plus_exact), cmocka_unit_test(test_memit_gauss),
         cmocka_unit_test(test_rome_gauss),      cmocka_unit_test(test_memit_oedit_gauss),
         cmocka_unit_test(test_memit_oedit_abs_gauss), cmocka_unit_test(test_rome_plus_gauss),
+        cmocka_unit_test(test_oedit_only_edits), cmocka_unit_test(test_oedit_only_grad),
+        cmocka_unit_test(test_oedit_no_eq26),   cmocka_unit_test(test_plus_only_edits),
+        cmocka_unit_test(test_plus_only_grad),  cmocka_unit_test(test_plus_no_eq26),
+        cmocka_unit_test(test_exact_only_edits), cmocka_unit_test(test_exact_only_grad),
+        cmocka_unit_test(test_exact_no_eq26),
     };
     return cmocka_run_group_tests(tests, rig_open_in_folder, rig_close_in_folder);
 }

@@ -182,17 +182,20 @@ void options_help(const struct option *table, size_t count, unsigned command)
     for (size_t i = 0; i < count; i++) {
         const struct option *o = &table[i];
         if (!(o->commands & command)) continue;
-        char left[64], letter[8] = "    ";
+        char letter[8] = "    ";
         if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        snprintf(left, sizeof left, "%s--%s %s", letter, o->name,
-                 o->kind == OPTION_FLAG ? "" : o->value);
-        printf("  %-34s %s\n", left, o->help);
+        if (!*o->name) letter[2] = '\0'; // a letter alone
+        int used = printf("  %s%s%s %s", letter, *o->name ? "--" : "", o->name,
+                          o->kind == OPTION_FLAG ? "" : o->value);
+        if (used > 36) used = printf("\n") - 1; // a long list of choices stands alone
+        printf("%*s %s\n", 36 - used, "", o->help);
     }
 }
 
 char *options_cache_path(const char *name)
 {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (!home || !*home) home = getenv("USERPROFILE"); // on Windows
     bool own = base && base[0] == '/';
     if (!own && (!home || !*home)) {
         fail(STATUS_FAILED, "no cache folder: neither XDG_CACHE_HOME nor HOME is set");
@@ -212,6 +215,7 @@ char *options_temporary_file(void)
 {
     const char *base = getenv("TMPDIR");
     if (!base || !*base) base = "/tmp";
+    if (access(base, F_OK) != 0 && getenv("TEMP")) base = getenv("TEMP"); // on Windows
     size_t length = strlen(base) + 32;
     char *path = mem_new(length, 1, "a path");
     if (!path) return NULL;

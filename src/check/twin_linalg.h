@@ -80,6 +80,13 @@ TWIN(random)
         reals(a->y)[i] = count_of(mixed(i + mixed(a->seed)) >> 8) / R(16777216.0) - R(0.5);
 }
 
+TWIN(outer_some)
+{
+    for (uint32_t i = 0; i < a->rows * a->cols; i++)
+        if (mixed(mixed(i + a->seed) ^ a->number) >= a->zeros)
+            reals(a->w)[i] += reals(a->u)[i / a->cols] * reals(a->v)[i % a->cols];
+}
+
 TWIN(unit_row)
 {
     real *x = reals(a->x), len = root(dot_by_group(x, x, a->cols));

@@ -27,11 +27,15 @@ static const struct option table[] = {
     {"limit", 0, OPTION_U32, AT(limit), "N", "at most N items of a task", C_TASK | C_EXPERIMENT, 1, U32_MAX},
     {"choose", 0, OPTION_CHOICE, AT(choose), "likelihood|generate", "what counts as the answer [likelihood; numbers are generated]", C_TASK | C_EXPERIMENT, 0, 0},
     {"solver", 0, OPTION_CHOICE, AT(solver), "memit|rome|ft|ft-l|ultraedit", "how an edit becomes a matrix [memit]", C_EDIT | C_BENCH, 0, 0},
-    {"guard", 0, OPTION_CHOICE, AT(guard), "none|r-edit|oedit|oedit-plus|wilke|prune", "what keeps edits apart [none]", C_EDIT | C_BENCH, 0, 0},
+    {"guard", 0, OPTION_CHOICE, AT(guard), "none|r-edit|oedit|oedit-plus|wilke|prune|fewer-steps|zero|random|scale", "what keeps edits apart [none]", C_EDIT | C_BENCH, 0, 0},
+    {"knob", 0, OPTION_F32, AT(knob), "X", "of the guards fewer-steps (looks), zero (share), random (directions an edit), scale (eta)", C_EDIT, 0, 1e6},
+    {"match", 0, OPTION_TEXT, AT(match), "JOURNAL", "find the knob that makes |dW_total| as large as that run's", C_EDIT, 0, 0},
     {"layer", 0, OPTION_U32, AT(layer), "L", "the edited layer [the model's hparams]", C_EDIT | C_STATS | C_GRAD | C_BENCH, 0, 1000},
     {"layers", 0, OPTION_TEXT, AT(layers), "LIST", "as 5-10: each edit takes the best of them (WilKE's score)", C_EDIT, 0, 0},
     {"text", 0, OPTION_TEXT, AT(text), "FILE", "text for C and grad G (eval: for perplexity)", C_EDIT | C_EXPERIMENT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 0, 0},
     {"tokens", 0, OPTION_U32, AT(tokens), "N", "tokens of it to use", C_EDIT | C_EXPERIMENT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 1, 1e9},
+    {"grad-source", 0, OPTION_CHOICE, AT(grad_source), "text|locality|knowledge|ascii", "what grad G is from: the text, locality prompts, old facts, noise (Table 4) [text]", C_EDIT | C_GRAD, 0, 0},
+    {"grad-requests", 0, OPTION_TEXT, AT(grad_requests), "FILE", "whose prompts and facts, as --requests [its records that are not edited]", C_EDIT | C_GRAD, 0, 0},
     {"lambda", 0, OPTION_F32, AT(lambda), "X", "weight of C in MEMIT (Eq. 6)", C_EDIT, 0, 1e9},
     {"lambda1", 0, OPTION_F32, AT(lambda1), "X", "O-Edit: against earlier edits (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda2", 0, OPTION_F32, AT(lambda2), "X", "O-Edit: against implicit knowledge (Eq. 13)", C_EDIT, 0, 1e6},
@@ -39,6 +43,7 @@ static const struct option table[] = {
     {"q-max", 0, OPTION_U32, AT(q_max), "N", "at most N of them (App. C.3)", C_EDIT, 0, U32_MAX},
     {"cosine", 0, OPTION_CHOICE, AT(cosine), "square|abs|signed", "O-Edit's penalty [square]", C_EDIT, 0, 0},
     {"projector", 0, OPTION_CHOICE, AT(projector), "paper|exact", "O-Edit+: Eq. 28 as printed, or Eq. 15 [paper]", C_EDIT, 0, 0},
+    {"ablate", 0, OPTION_CHOICE, AT(ablate), "none|grad|edits|eq26", "O-Edit, O-Edit+ without grad G, without earlier edits, without Eq. 26 (Table 5)", C_EDIT, 0, 0},
     {"optimizer", 0, OPTION_CHOICE, AT(optimizer), "adam|gauss-newton", "of the value; the second takes fewer steps [adam]", C_EDIT | C_BENCH, 0, 0},
     {"steps", 0, OPTION_U32, AT(steps), "N", "looks at the loss at most", C_EDIT | C_BENCH, 1, 10000},
     {"rate", 0, OPTION_F32, AT(rate), "X", "Adam's learning rate", C_EDIT, 0, 100},
@@ -110,6 +115,12 @@ bool args_parse(struct args *args, unsigned command, int argc, char **argv, cons
 bool args_set(struct args *args, unsigned command, const char *name, const char *value)
 {
     return options_set(table, sizeof table / sizeof *table, command, name, value, args);
+}
+
+const struct option *args_options(size_t *count)
+{
+    *count = sizeof table / sizeof *table;
+    return table;
 }
 
 void args_help(unsigned command)

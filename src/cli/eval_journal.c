@@ -77,13 +77,15 @@ static bool replay(struct opened *o, const struct journal *j, const struct remai
                    struct history *h)
 {
     struct update_room room = {0};
+    struct mask mask;
     struct progress bar;
     progress_start(&bar, "measuring", "edit", r->count);
-    bool ok = history_start(h, &o->model) && layers_edit(o, j);
+    bool ok = mask_read(j, &mask) && history_start(h, &o->model) && layers_edit(o, j);
     for (uint32_t i = 0; ok && i < r->count; i++) {
         const struct journal_edit *e = r->edits[i];
         ok = interrupt_check() &&
-             (e->noop || update_edit(&o->dev, e, &room, o->model.layers[e->layer].edited)) &&
+             (e->noop || update_recorded(&o->dev, &mask, e, &room,
+                                         o->model.layers[e->layer].edited)) &&
              history_right_after(h, &o->model, i + 1) &&
              (!history_is_checkpoint(h, i + 1) || state(o, j, e, h, i + 1));
         progress_step(&bar, 1);

@@ -33,9 +33,9 @@ void experiment_free(struct experiment *x); // accepts zero
 bool experiment_list(const char *name, bool json); // NULL: all that are embedded
 
 // The command line of `oedit edit` that the run stands for: `args`, then the file's settings, the
-// run's own options, --set. pool: texts that it borrows, to be freed by cJSON_Delete.
+// run's own options, --set. data: the requests. pool: texts that it borrows, to be freed by cJSON_Delete.
 bool experiment_args(const struct experiment *x, const struct experiment_run *run,
-                     const struct args *args, cJSON *pool, struct args *now);
+                     const struct args *args, const char *data, cJSON *pool, struct args *now);
 
 // A run with one seed.
 struct job {
@@ -133,8 +133,8 @@ struct column {
 };
 uint32_t outcomes_columns(const struct outcomes *outcomes, struct column columns[COLUMNS_MAX]);
 
-// Whether the edits of a solver's runs are one pair u w^T each, made of a key k*: activation and
-// cosines are of such only.
+// Whether the edits of a solver's runs are one pair u w^T each, made of a key k*, and written whole:
+// activation and cosines are of such only.
 bool run_has_keys(const char *solver);
 bool outcome_has_keys(const struct outcome *outcome);
 

@@ -15,6 +15,7 @@
 #include "cli/edit_journal.h"
 #include "cli/edit_run.h"
 #include "cli/experiment.h"
+#include "cli/grad_text.h"
 #include "cli/settings.h"
 #include "edit/finish.h"
 
@@ -261,12 +262,16 @@ static bool edit_all(struct running *r)
                                        .guard = settings_guard(args), .text = args->text,
                                        .tokens = args->tokens, .seed = args->seed,
                                        .strict = o->dev.strict};
+    struct corpus grad = {0};
     r->editor = &editor;
+    options.grad = &grad;
     w->shelf.limit = SHELF_BYTES;
     // The weights of the file again, without loading the model anew: whichever runs were done
     // before, this one has the bits of `oedit edit`.
     model_unedit(&o->model);
     bool ok = settings_open(&options.hparams, args, &o->model.config) &&
+              grad_text_open(&grad, args, &o->tokenizer, &options.hparams,
+                             options.hparams.grad_tokens) &&
               edit_journal_check(&r->journal, &o->weights, &options, &w->data) &&
               contexts_share(w, &options.hparams, args->seed) &&
               editor_open(&editor, &o->model, &o->weights, &o->tokenizer, &options) &&
@@ -276,6 +281,7 @@ static bool edit_all(struct running *r)
               sequence_run(&editor, w->data.requests, (uint32_t)w->data.count, on_edit, r);
     editor_close(&editor);
     hparams_free(&options.hparams);
+    corpus_free(&grad);
     return ok;
 }
 

@@ -28,7 +28,9 @@ bool run_has_keys(const char *solver)
 bool outcome_has_keys(const struct outcome *x)
 {
     const cJSON *solver = cJSON_GetObjectItem(x->settings, "solver");
-    return cJSON_IsString(solver) && run_has_keys(solver->valuestring);
+    const cJSON *guard = cJSON_GetObjectItem(x->settings, "guard");
+    bool masked = cJSON_IsString(guard) && strcmp(guard->valuestring, "zero") == 0; // edit/mask.h
+    return cJSON_IsString(solver) && run_has_keys(solver->valuestring) && !masked;
 }
 
 // An edit's vector, aligned; zeros if it wrote nothing.

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "cli/edit_run.h"
 #include "cli/experiment.h"
+#include "cli/grad_text.h"
 #include "cli/settings.h"
 #include "edit/record.h"
 
@@ -18,7 +19,8 @@ static const char *const kept[] = {
     "n",       "skip",    "out-type", "log",        "journal",     "resume",   "answers",
     "device",  "seed",    "json",     "precision",  "trace",       "profile",  "validate",
     "verbose", "quiet",   "help",     "measures",   "checkpoints", "ppl-text", "ppl-tokens",
-    "",        "zsre-target", "list-devices"};
+    "",        "zsre-target", "list-devices",
+    "match"};
 
 // Says where it went wrong before what went wrong.
 static bool fail_run(const char *where, const char *run)
@@ -97,9 +99,10 @@ static bool set_line(const char *list, cJSON *pool, struct args *now)
 }
 
 bool experiment_args(const struct experiment *x, const struct experiment_run *run,
-                     const struct args *args, cJSON *pool, struct args *now)
+                     const struct args *args, const char *data, cJSON *pool, struct args *now)
 {
     *now = *args;
+    now->requests = data; // where grad G's prompts and facts are from, if no other is named
     return set_all(x, NULL, cJSON_GetObjectItem(x->root, "settings"), pool, now) &&
            set_all(x, run->name, run->item, pool, now) && set_line(args->set, pool, now);
 }
@@ -198,7 +201,9 @@ bool experiment_plan(struct experiment_work *w)
             *job = (struct job){.run = &x->runs[k]};
             snprintf(job->id, sizeof job->id, "%s.seed%llu", x->runs[k].name,
                      (unsigned long long)seeds[i]);
-            ok = experiment_args(x, &x->runs[k], w->args, w->pool, &job->args);
+            ok = experiment_args(x, &x->runs[k], w->args, w->data_path, w->pool, &job->args) &&
+                 grad_text_check(&job->args);
+            if (ok && !job->args.n) job->args.n = (uint32_t)w->data.count;
             job->args.seed = seeds[i];
             ok = ok && job_settings(w, job);
         }

@@ -14,7 +14,8 @@ const char *settings_solver(const struct args *args)
 
 const char *settings_guard(const struct args *args)
 {
-    return (const char *[]){"none", "r-edit", "oedit", "oedit-plus", "wilke", "prune"}[args->guard];
+    return (const char *[]){"none",  "r-edit", "oedit",       "oedit-plus", "wilke",
+                            "prune", "fewer-steps", "zero",   "random",     "scale"}[args->guard];
 }
 
 static void real(double *to, float from)
@@ -58,5 +59,8 @@ bool settings_open(struct hparams *h, const struct args *args, const struct conf
     if (args->optimizer >= 0) h->optimizer = (enum optimizer)args->optimizer;
     h->cosine = (enum cosine_mode)args->cosine;
     h->projector = (enum projector)args->projector;
+    h->knob = (double)args->knob;
+    h->grad_source = (enum grad_source)args->grad_source;
+    h->ablate = (enum ablation)args->ablate;
     return true;
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include "edit/contexts.h"
 #include "edit/hparams.h"
+#include "edit/mask.h"
 #include "edit/prepare.h"
 #include "edit/prompts.h"
 #include "edit/shelf.h"
@@ -98,10 +99,12 @@ struct editor {
     struct hparams hparams;
     const struct solver *solver;
     const struct guard *guard;
+    uint64_t seed;
     struct contexts contexts;
     struct site *sites; // [site_count], by ascending layers
     struct site *site;  // the one at work
     uint32_t site_count;
+    struct mask mask; // a control's: what of dW is written
     // Vectors of the edit at work.
     struct buffer *delta, *u;                               // [dim]
     struct buffer *plain_value, *right_value;               // W k [dim]
@@ -118,6 +121,7 @@ struct editor {
     uint32_t edits;       // number of the last one
     uint32_t done_before; // requests at the head of the next sequence that a journal has done
     uint64_t text_id;     // of the corpus
+    uint64_t grad_id;     // of grad G's own; 0: it is part of the other
     struct shelf *shelf;  // of the caller, for several editors of one model; NULL: none
     double medians[2]; // running medians of |dW| and |k|, to warn of outliers
 };

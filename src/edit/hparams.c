@@ -33,6 +33,8 @@ static const struct field fields[] = {
     FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),
 };
 
+const char *const ablation_names[ABLATIONS] = {"none", "grad", "edits", "eq26"};
+const char *const grad_source_names[GRAD_SOURCES] = {"text", "locality", "knowledge", "ascii"};
 const char *const optimizer_names[OPTIMIZERS] = {"adam", "gauss-newton"};
 
 static bool optimizer_read(struct hparams *h, const cJSON *value, const char *where)
@@ -168,7 +170,11 @@ bool hparams_each(const struct hparams *h,
               word(user, "projector", (const char *[]){"paper", "exact"}[h->projector]);
     char layers[LAYERS_TEXT];
     layers_text(h, layers);
-    ok = ok && (h->layer_count == 0 || word(user, "layers", layers));
+    // Told only where they are used: older journals go on without them.
+    ok = ok && (h->layer_count == 0 || word(user, "layers", layers)) &&
+         (!h->ablate || word(user, "ablate", ablation_names[h->ablate])) &&
+         (!h->grad_source || word(user, "grad_source", grad_source_names[h->grad_source])) &&
+         (!(h->knob > 0) || number(user, "knob", h->knob));
     for (size_t i = 0; ok && i < sizeof fields / sizeof *fields; i++) {
         const void *at = (const char *)h + fields[i].offset;
         ok = number(user, fields[i].name, fields[i].kind == WHOLE ? (double)*(const uint32_t *)at

@@ -19,6 +19,7 @@ struct site {
     struct buffer *directions; // [dim, dim]
     uint32_t direction_count;  // with singular values above rounding
     struct buffer *implicit_, *coefficients, *norms_v, *norms_g;
+    uint32_t draws;             // of a control's random directions
     struct pairs pairs;         // for a guard with a finish
     struct buffer *unfinished;  // W, while the matrix is finished (edit/finish.h)
 };
