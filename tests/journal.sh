@@ -289,7 +289,8 @@ refused 2 "got 3 in '0-3', the model has layers 0 to 2" edit --guard wilke --lay
 refused 2 "got 1 twice" edit --guard wilke --layers 0-1,1 -o x.gguf
 [ ! -e x.gguf.journal ] || wrong "a refused edit left its journal"
 # ---- edits of several pairs, and dense ones ----
-for solver in "ultraedit --contexts 2" "ultraedit --contexts 1 --guard oedit-plus" "ft" "ft-l"; do
+for solver in "ultraedit --contexts 2" "ultraedit --contexts 1 --guard oedit-plus" \
+    "ultraedit --contexts 1 --guard prune" "ft" "ft-l"; do
     rm -f form.gguf* again.gguf* back.gguf form.lora
     # shellcheck disable=SC2206
     options=(-m base.gguf -r facts.jsonl --text text.txt --tokens 1500 --solver $solver)

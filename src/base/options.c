@@ -164,6 +164,19 @@ bool options_parse(const struct option *table, size_t count, unsigned command, i
     return true;
 }
 
+bool options_set(const struct option *table, size_t count, unsigned command, const char *name,
+                 const char *value, void *target)
+{
+    const struct option *o = find(table, count, command, name, 0);
+    if (!o) return unknown(table, count, command, name);
+    if (o->kind != OPTION_FLAG) return value_set(o, value, target);
+    bool yes = strcmp(value, "true") == 0;
+    if (!yes && strcmp(value, "false") != 0)
+        return fail(STATUS_USAGE, "--%s: got '%s', wanted true or false", o->name, value);
+    *(bool *)((char *)target + o->offset) = yes;
+    return true;
+}
+
 void options_help(const struct option *table, size_t count, unsigned command)
 {
     for (size_t i = 0; i < count; i++) {

@@ -13,6 +13,7 @@
 #include "cli/edit_match.h"
 #include "cli/edit_run.h"
 #include "cli/grad_text.h"
+#include "cli/measured.h"
 #include "cli/opened.h"
 #include "cli/save.h"
 #include "cli/settings.h"
@@ -25,8 +26,10 @@ struct report {
     cJSON *edits; // with --json
     FILE *log;    // with --log
     uint32_t count;
+    struct editor *editor;
     struct match match; // with --match
     struct edit_journal journal;
+    struct edit_measure measure;
 };
 
 static bool read_requests(struct dataset *data, const struct args *args)
@@ -55,6 +58,16 @@ static bool log_edit(struct report *r, const cJSON *json)
     return ok;
 }
 
+// The edit is on the disk by now: a failure to measure loses nothing.
+static bool measure_edit(struct report *r, const struct edit *edit)
+{
+    cJSON *state;
+    bool ok = edit_measure_step(&r->measure, r->editor, edit->number, &state);
+    if (ok && state) ok = log_edit(r, state);
+    cJSON_Delete(state);
+    return ok;
+}
+
 static bool on_edit(void *user, const struct editor *editor, const struct edit *edit)
 {
     struct report *r = user;
@@ -78,7 +91,7 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
         cJSON_AddItemToArray(r->edits, json);
     else
         cJSON_Delete(json);
-    return ok;
+    return ok && measure_edit(r, edit);
 }
 
 static bool print_json(const struct opened *o, const struct journal *journal,
@@ -90,6 +103,9 @@ static bool print_json(const struct opened *o, const struct journal *journal,
     cJSON_AddItemToObject(root, "edits", r->edits);
     r->edits = NULL;
     if (args->answers) cJSON_AddItemToObject(root, "answers", answers_json(answers, data));
+    if (r->measure.on)
+        cJSON_AddItemToObject(root, "measures",
+                              history_json(&r->measure.history, data->requests));
     cJSON_AddStringToObject(root, "out", args->out);
     cJSON_AddStringToObject(root, "journal", r->journal.path);
     bool ok = json_put(root, true);
@@ -109,6 +125,7 @@ static bool finish(struct opened *o, struct editor *e, const struct args *args,
                         .out_type = args->out_type};
     bool ok = save_editor(&save, e, args->out);
     if (ok && args->answers && !args->json) answers_print(answers, data);
+    if (ok && r->measure.on && !args->json) history_print(&r->measure.history, stdout);
     if (ok && args->json) ok = print_json(o, &journal, args, data, r, answers);
     journal_free(&journal);
     return ok;
@@ -148,6 +165,7 @@ static bool edit_all(struct opened *o, const struct args *args, struct dataset *
                      struct report *r)
 {
     struct editor editor = {0};
+    r->editor = &editor;
     struct answers answers = {0};
     struct sequence_options options = {.solver = settings_solver(args),
                                        .guard = settings_guard(args), .text = args->text,
@@ -161,6 +179,7 @@ static bool edit_all(struct opened *o, const struct args *args, struct dataset *
     ok = ok && knob_find(o, args, data, r, &options) &&
          edit_journal_check(&r->journal, &o->weights, &options, data) &&
          (!args->answers || answers_before(&answers, &o->model, &o->tokenizer, data)) &&
+         edit_measure_start(&r->measure, args, o, data, r->journal.edits) &&
          editor_open(&editor, &o->model, &o->weights, &o->tokenizer, &options) &&
          edit_journal_start(&r->journal, &o->weights, &editor, args->seed) &&
          report_start(r, &editor, &o->weights) &&
@@ -190,6 +209,7 @@ bool command_edit(const struct args *args)
     ok = ok && opened_start(&o, args) && edit_all(&o, args, &data, &report);
     if (!ok) edit_journal_tell(&report.journal);
     edit_journal_close(&report.journal);
+    edit_measure_free(&report.measure);
     match_close(&report.match);
     if (report.log) fclose(report.log);
     cJSON_Delete(report.edits);

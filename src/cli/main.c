@@ -18,7 +18,15 @@ static const struct command commands[] = {
     {"eval", C_EVAL, command_eval, "Rel, Gen and Loc of an edited model; perplexity",
      "  oedit eval -m new.gguf --base model.gguf -r facts.json -n 20\n"
      "  oedit eval -m new.gguf --text wiki.txt\n"
-     "  oedit eval -m new.gguf --base model.gguf -r facts.json --json"},
+     "  oedit eval -m model.gguf --journal new.gguf.journal --checkpoints 50,100 --measures all"},
+    {"task", C_TASK, command_task, "siqa, lambada, csqa or gsm8k, without examples; or a file like theirs",
+     "  oedit task csqa -m model.gguf --data folder --limit 100\n"
+     "  oedit task siqa_dev.jsonl -m new.gguf --choose generate\n"
+     "  oedit task gsm8k_test.jsonl -m new.gguf -n 200 --json"},
+    {"experiment", C_EXPERIMENT, command_experiment, "a table or figure of the paper: many runs, tables, charts",
+     "  oedit experiment --list\n"
+     "  oedit experiment table1 -m model.gguf --data counterfact-edit.json --text wiki.txt -o table1\n"
+     "  oedit experiment mine.json -m model.gguf -n 20 --only memit,memit+oedit-plus -o mine"},
     {"generate", C_GENERATE, command_generate, "continue a prompt",
      "  oedit generate -m model.gguf -p \"The capital of France is\" -n 16\n"
      "  oedit generate -m model.gguf -p \"Once\" --temp 0.8 --seed 7\n"

@@ -6,6 +6,7 @@
 #include "edit/mask.h"
 #include "edit/prepare.h"
 #include "edit/prompts.h"
+#include "edit/shelf.h"
 #include "edit/site.h"
 #include "model/model.h"
 
@@ -122,6 +123,7 @@ struct editor {
     uint32_t done_before; // requests at the head of the next sequence that a journal has done
     uint64_t text_id;     // of the corpus
     uint64_t grad_id;     // of grad G's own; 0: it is part of the other
+    struct shelf *shelf;  // of the caller, for several editors of one model; NULL: none
     double medians[2]; // running medians of |dW| and |k|, to warn of outliers
 };
 

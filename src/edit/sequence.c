@@ -223,10 +223,13 @@ static bool run_prepared(struct editor *e, const struct request *requests,
     return ok;
 }
 
+// What lies below a single edited layer is the same in every run; with several it is not.
 static bool prepare_sites(const struct editor *e, const struct prompts *prompts, uint32_t count,
                           struct prepared prepared[static LAYERS_MAX])
 {
     uint32_t layers[LAYERS_MAX];
+    if (e->site_count == 1)
+        return shelf_prepare(e->shelf, prepared, e->model, prompts, count, e->site->layer);
     for (uint32_t i = 0; i < e->site_count; i++) layers[i] = e->sites[i].layer;
     return prepare(prepared, e->model, prompts, count, layers, e->site_count);
 }

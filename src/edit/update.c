@@ -69,20 +69,31 @@ static bool sum_dense(struct device *dev, const struct journal_edit *e, struct b
            update_dense(dev, (*dense)->address, matrix, e->rows, e->cols);
 }
 
+void update_room_free(struct device *dev, struct update_room *room)
+{
+    buffer_free(dev, &room->u);
+    buffer_free(dev, &room->w);
+    buffer_free(dev, &room->dense);
+}
+
+bool update_recorded(struct device *dev, const struct mask *mask, const struct journal_edit *e,
+                     struct update_room *room, struct buffer *matrix)
+{
+    return e->rank ? sum_pairs(dev, mask, e, &room->u, &room->w, matrix->address)
+                   : sum_dense(dev, e, &room->dense, matrix->address);
+}
+
 bool update_sum(struct device *dev, const struct journal *journal, uint32_t layer,
                 struct buffer *matrix)
 {
-    struct buffer *u = NULL, *w = NULL, *dense = NULL;
+    struct update_room room = {0};
     struct mask mask;
     bool ok = mask_read(journal, &mask);
     for (size_t i = 0; ok && i < journal->edit_count; i++) {
         const struct journal_edit *e = &journal->edits[i];
         if (e->layer != layer || !journal_edit_counts(e)) continue;
-        ok = e->rank ? sum_pairs(dev, &mask, e, &u, &w, matrix->address)
-                     : sum_dense(dev, e, &dense, matrix->address);
+        ok = update_recorded(dev, &mask, e, &room, matrix);
     }
-    buffer_free(dev, &u);
-    buffer_free(dev, &w);
-    buffer_free(dev, &dense);
+    update_room_free(dev, &room);
     return ok;
 }

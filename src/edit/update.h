@@ -23,6 +23,17 @@ bool update_load(struct device *dev, const struct journal_edit *edit, uint32_t p
 // A recorded dense edit: w [rows, cols].
 bool update_load_dense(struct device *dev, const struct journal_edit *edit, struct buffer *w);
 
+// Buffers that updates of recorded edits pass through; zero to begin with.
+struct update_room {
+    struct buffer *u, *w, *dense;
+};
+void update_room_free(struct device *dev, struct update_room *room); // accepts zero
+
+// W <- W + dW of a recorded edit that counts, be it pairs or dense, with what the journal's mask
+// leaves of it.  matrix: [rows, cols]
+bool update_recorded(struct device *dev, const struct mask *mask, const struct journal_edit *edit,
+                     struct update_room *room, struct buffer *matrix);
+
 // matrix [rows, cols], the base of the tensor of `layer`: adds all pairs that count.
 bool update_sum(struct device *dev, const struct journal *journal, uint32_t layer,
                 struct buffer *matrix);
