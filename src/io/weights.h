@@ -38,6 +38,9 @@ struct tensor {
     uint64_t rows, cols;
     const uint8_t *data;
     uint64_t bytes;
+    // Rows of Q and K as they are rotated: each head's are the first halves of all pairs, then the
+    // second halves, and are wanted pair by pair. 0: as they are wanted; else the heads.
+    uint32_t split_heads;
 };
 
 // A Llama-like decoder. Q is [heads * head_dim, dim], K and V are [kv_heads * head_dim, dim].
@@ -49,6 +52,7 @@ struct config {
     bool rope_freqs;         // PART_ROPE_FREQS divides the frequencies
     bool tied;               // no PART_OUTPUT: the embedding is the head
     uint32_t sliding_window; // positions a query sees back, itself counted; 0: all
+    uint32_t window_layer;   // the first layer that has the window
 };
 
 // What a tensor is for, whatever the format calls it. The last column says whether it may be
@@ -66,10 +70,14 @@ enum part {
     PART_K_BIAS,      // [kv_heads * head_dim]   may be absent
     PART_V_BIAS,      // [kv_heads * head_dim]   may be absent
     PART_ATTN_OUTPUT, // [dim, heads * head_dim]
+    PART_O_BIAS,      // [dim]                   may be absent
     PART_FFN_NORM,    // [dim]
     PART_FFN_GATE,    // [ffn, dim]
     PART_FFN_UP,      // [ffn, dim]
     PART_FFN_DOWN,    // [dim, ffn]              the edited one
+    PART_GATE_BIAS,   // [ffn]                   may be absent
+    PART_UP_BIAS,     // [ffn]                   may be absent
+    PART_DOWN_BIAS,   // [dim]                   may be absent
     PART_COUNT,
 };
 
@@ -148,6 +156,7 @@ struct weights {
     struct config config;
     struct tensor *tensors; // [count], in the file's order
     size_t count;
+    struct tensor factors; // PART_ROPE_FREQS where the format computes it; data NULL: it does not
     const struct tensor **by_name; // [count], sorted
     void *state;                   // the format's own
     char hash[33];                 // filled by weights_hash
@@ -178,3 +187,7 @@ void vocab_free(struct vocab *vocab);
 // tensors against config, which it completes (vocab, tied, rope_freqs).
 bool weights_index(struct weights *weights);
 bool weights_check(struct weights *weights);
+bool config_check(const struct config *config, const char *where); // what we can compute
+
+// Rows [0, rows) of a tensor with split_heads as they are wanted.  to: as many bytes as tensor->data
+void tensor_pairs(const struct tensor *tensor, uint8_t *to);
