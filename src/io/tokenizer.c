@@ -5,34 +5,16 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "io/bpe.h"
 #include "io/pretoken.h"
-
-// The size of the UTF-8 character at text, 0 if it is none (cut short, overlong, a surrogate).
-static size_t character_size(const unsigned char *text, size_t size)
-{
-    if (text[0] < 0x80) return 1;
-    size_t wanted = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-    if (text[0] < 0xc2 || text[0] > 0xf4 || size < wanted) return 0;
-    for (size_t i = 1; i < wanted; i++)
-        if ((text[i] & 0xc0) != 0x80) return 0;
-    if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-        (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return wanted;
-}
 
 // Checked here once, so that PCRE2 need not check each run of text again.
 static bool utf8_check(const char *text, size_t size)
 {
-    const unsigned char *bytes = (const unsigned char *)text;
-    for (size_t at = 0, step; at < size; at += step) {
-        step = character_size(bytes + at, size - at);
-        if (!step)
-            return fail(STATUS_BAD_DATA, "text is not UTF-8: byte 0x%02x at offset %zu", bytes[at],
-                        at);
-    }
-    return true;
+    size_t at = utf8_invalid(text, size);
+    return at == size || fail(STATUS_BAD_DATA, "text is not UTF-8: byte 0x%02x at offset %zu",
+                              (unsigned char)text[at], at);
 }
 
 // Whether the token's text is matched in the raw text rather than made by merges.

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "io/gguf.h"
+#include "io/safetensors.h"
 
 const struct dtype_info dtype_table[DTYPE_COUNT] = {
     [DTYPE_F32] = {"F32", 1, 4},       [DTYPE_F16] = {"F16", 1, 2},
@@ -19,16 +20,16 @@ const struct dtype_info dtype_table[DTYPE_COUNT] = {
 };
 
 // Every format that can be read.
-static const struct format *const formats[] = {&format_gguf};
+static const struct format *const formats[] = {&format_gguf, &format_safetensors};
 
 bool weights_open(struct weights *weights, const char *path)
 {
     *weights = (struct weights){0};
     struct stat info;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (formats[i]->sniff(path)) weights->format = formats[i];
+        if (!weights->format && formats[i]->sniff(path)) weights->format = formats[i];
     if (!weights->format && stat(path, &info) == 0 && S_ISREG(info.st_mode))
-        return fail(STATUS_BAD_DATA, "%s is no model: wanted a GGUF file", path);
+        return fail(STATUS_BAD_DATA, "%s is no model: wanted a GGUF file or a folder of safetensors", path);
     if (!weights->format) weights->format = formats[0]; // its open says what is wrong with path
     weights->path = mem_text(path, strlen(path), "a path");
     bool ok = weights->path && weights->format->open(weights);
