@@ -313,5 +313,6 @@ void safetensors_close(struct safetensors *set)
     free(set->entries);
     free(set->folder);
     free(set->index);
+    free(set->tokenizer);
     *set = (struct safetensors){0};
 }

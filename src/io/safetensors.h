@@ -28,6 +28,7 @@ struct shard_entry {
 
 struct safetensors {
     char *folder;   // ends in '/'
+    char *tokenizer; // path of tokenizer.json
     char *index;    // path of model.safetensors.index.json, NULL: a single file
     cJSON *weight_map, *config;
     cJSON *notes; // what an earlier edit wrote, NULL: nothing

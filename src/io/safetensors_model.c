@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "io/hf_tokenizer.h"
 #include "io/safetensors.h"
 
 #define LLU(x) ((unsigned long long)(x))
@@ -142,8 +143,9 @@ static bool parts_check(struct weights *weights, const struct hf_config *hf)
 static bool config_open(struct weights *weights, struct safetensors *set)
 {
     char *path = safetensors_path(set, "config.json");
+    set->tokenizer = safetensors_path(set, "tokenizer.json");
     set->config = path ? json_file(path) : NULL;
-    bool ok = set->config && hf_config_read(&set->hf, set->config, path);
+    bool ok = set->config && set->tokenizer && hf_config_read(&set->hf, set->config, path);
     free(path);
     weights->config = set->hf.config;
     if (ok && set->hf.scaled)
@@ -233,10 +235,21 @@ static bool safetensors_note(const struct weights *weights, const char *key, str
     return true;
 }
 
+// The vocabulary must fit the embedding; where a folder has other tokenizers only, that is said.
 static bool safetensors_vocab(const struct weights *weights, struct vocab *vocab)
 {
-    (void)vocab;
-    return fail(STATUS_BAD_DATA, "%s: tokenizer.json", weights->path);
+    const struct safetensors *set = weights->state;
+    struct file_map map = {0};
+    vocab->where = set->tokenizer;
+    vocab->bos = set->hf.bos;
+    vocab->eos = set->hf.eos;
+    bool ok = file_map_open(&map, set->tokenizer) &&
+              hf_tokenizer_read(vocab, (const char *)map.data, map.size);
+    file_map_close(&map);
+    if (ok && vocab->count > weights->config.vocab)
+        ok = fail(STATUS_BAD_DATA, "%s: %zu tokens for an embedding of %u rows", vocab->where,
+                  vocab->count, weights->config.vocab);
+    return ok;
 }
 
 static bool safetensors_model_write(const struct weights *weights, const char *path,

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "io/gguf.h"
+#include "io/hf_tokenizer.h"
 #include "io/safetensors.h"
 
 const struct dtype_info dtype_table[DTYPE_COUNT] = {
@@ -232,7 +233,7 @@ bool weights_note(const struct weights *weights, const char *key, struct bytes *
 
 bool weights_vocab(const struct weights *weights, struct vocab *vocab)
 {
-    *vocab = (struct vocab){.where = weights->path, .bos = -1, .eos = -1};
+    *vocab = (struct vocab){.where = weights->path, .bos = -1, .eos = -1, .unknown = -1};
     bool ok = weights->format->vocab(weights, vocab);
     if (!ok) vocab_free(vocab);
     return ok;
@@ -243,5 +244,8 @@ void vocab_free(struct vocab *vocab)
     free(vocab->tokens);
     free(vocab->types);
     free(vocab->merges);
+    free(vocab->rights);
+    free(vocab->outside);
+    hf_tokenizer_free(vocab->hf);
     *vocab = (struct vocab){0};
 }

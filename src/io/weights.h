@@ -109,6 +109,14 @@ struct vocab {
     int64_t bos, eos;     // token ids, -1 if the file names none
     bool add_bos;
     struct bytes template; // the chat template, empty if the file has none
+    // What only tokenizer.json says; all zero for other files.
+    struct hf_tokenizer *hf; // owned; bytes point into it
+    struct bytes *rights;    // [merge_count] right sides, `merges` being the left ones; or NULL
+    bool *outside;           // [count] added to the vocabulary that merges make; or NULL: none
+    bool characters;         // merges start from characters, otherwise from bytes
+    bool byte_fallback;      // a character that is no token becomes tokens of its bytes, "<0x0A>"
+    bool fuse_unknown, whole_words;
+    int64_t unknown; // for a character without token, -1: it is left out
 };
 
 // A tensor of the source to be written with other contents.
