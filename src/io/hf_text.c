@@ -117,6 +117,24 @@ static bool joins(utf8proc_int32_t point)
            (point >= 0x1160 && point <= 0x11ff) || (point >= 0xd7b0 && point <= 0xd7ff);
 }
 
+// Marks that the reference's tables (Unicode 9) do not have: it leaves them where they stand.
+static bool newer(utf8proc_int32_t point)
+{
+    static const utf8proc_int32_t ranges[][2] = {
+        {0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},
+        {0xc3c, 0xc3c},     {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x1715, 0x1715},
+        {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},   {0xa82c, 0xa82c},   {0x10d24, 0x10d27},
+        {0x10eab, 0x10eac}, {0x10efd, 0x10eff}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85},
+        {0x11070, 0x11070}, {0x1133b, 0x1133b}, {0x1145e, 0x1145e}, {0x11839, 0x1183a},
+        {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34},
+        {0x11a47, 0x11a47}, {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45},
+        {0x11d97, 0x11d97}, {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e08f, 0x1e08f},
+        {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (point >= ranges[i][0] && point <= ranges[i][1]) return true;
+    return false;
+}
+
 static bool compose_all(const struct mapped *from, struct mapped *to)
 {
     const char *text = from->text;
@@ -125,11 +143,14 @@ static bool compose_all(const struct mapped *from, struct mapped *to)
     if (!mapped_room(to, size)) return false;
     for (size_t at = 0, end; at < size; at = end) {
         end = at + utf8_size(text + at, size - at);
-        while (end < size && (unsigned char)text[end] >= 0x80 &&
-               joins(point_at(text + end, size - end)))
+        bool alone = newer(point_at(text + at, end - at));
+        while (!alone && end < size && (unsigned char)text[end] >= 0x80) {
+            utf8proc_int32_t point = point_at(text + end, size - end);
+            if (!joins(point) || newer(point)) break;
             end += utf8_size(text + end, size - end);
-        bool ascii = (unsigned char)text[at] < 0x80 && end == at + 1;
-        if (!(ascii ? mapped_copy(to, from, at, 1) : compose(from, at, end - at, to)))
+        }
+        alone = alone || ((unsigned char)text[at] < 0x80 && end == at + 1);
+        if (!(alone ? mapped_copy(to, from, at, end - at) : compose(from, at, end - at, to)))
             return false;
     }
     return true;
