@@ -38,6 +38,11 @@ bool weights_open(struct weights *weights, const char *path)
     return ok;
 }
 
+bool weights_is_folder(const char *path)
+{
+    return !format_gguf.sniff(path) && format_safetensors.sniff(path);
+}
+
 void weights_close(struct weights *weights)
 {
     if (weights->format) weights->format->close(weights);

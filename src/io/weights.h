@@ -174,6 +174,9 @@ struct weights {
 bool weights_open(struct weights *weights, const char *path);
 void weights_close(struct weights *weights);
 
+// Whether weights_write makes a folder of the model at `path`, rather than a file.
+bool weights_is_folder(const char *path);
+
 // NULL if there is none of that name. weights_part: layer is ignored for parts of no layer.
 const struct tensor *weights_find(const struct weights *weights, const char *name);
 const struct tensor *weights_part(const struct weights *weights, enum part part, uint32_t layer);
