@@ -21,7 +21,7 @@ import numpy
 import torch
 from safetensors import safe_open
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, MistralConfig
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
 from transformers import PreTrainedTokenizerFast, Qwen2Config
 
 SHAPE = dict(
@@ -286,7 +286,7 @@ def check(name, binary, tokenizer, place):
         error, size = logits_error(binary, base, model, tokenizer, text)
         worst, largest = max(worst, error), max(largest, size)
     edit(binary, base, place, out)
-    again, words = load(out), AutoTokenizer.from_pretrained(out)
+    again, words = load(out), PreTrainedTokenizerFast.from_pretrained(out)
     change = (
         again.model.layers[1].mlp.down_proj.weight - model.model.layers[1].mlp.down_proj.weight
     ).norm()

@@ -359,9 +359,12 @@ bool hf_tokenizer_read(struct vocab *vocab, const char *text, size_t size)
         !post_processor_read(vocab, find(hf->root, "post_processor")))
         return false;
     int64_t count = (int64_t)vocab->count;
-    if (vocab->bos >= count || vocab->eos >= count)
-        return fail(STATUS_BAD_DATA, "%s: BOS token %lld, EOS token %lld of %lld tokens",
-                    vocab->where, (long long)vocab->bos, (long long)vocab->eos, (long long)count);
+    if (vocab->add_bos && vocab->bos >= count)
+        return fail(STATUS_BAD_DATA, "%s: the template has token %lld of %lld", vocab->where,
+                    (long long)vocab->bos, (long long)count);
+    // config.json may come from a model with more tokens; then there is none.
+    if (vocab->bos >= count) vocab->bos = -1;
+    if (vocab->eos >= count) vocab->eos = -1;
     return true;
 }
 
