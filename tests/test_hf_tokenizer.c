@@ -223,7 +223,7 @@ static void test_refused(void **state)
     refuse(NULL, "{\"model\": {\"type\": \"\xc3\"}}", "is not UTF-8");
     refuse(NULL, "{\"model\": {}}", "lacks vocab or merges");
     refuse("\"type\": \"BPE\"", "\"type\": \"Unigram\"", "a model of type Unigram");
-    refuse("\"t h\", ", "\"t q q\", ", "merge 0 \"t\" is not of two texts");
+    refuse("\"t h\", ", "\"t q q\", ", "merge 0 \"t q q\" is not of two texts");
     refuse("\"t h\", ", "\"t \xd0\xb6\", ", "its right side is no token");
     refuse("\"th\": 258", "\"th\": 100", "have the same id 100");
     refuse("\"th\": 258", "\"th\": -1", "has no id");

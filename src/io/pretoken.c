@@ -195,7 +195,7 @@ bool pretoken_from(struct pretoken **result, const struct split *splits, size_t 
     pretoken->stack = pcre2_jit_stack_create(32 << 10, 8 << 20, NULL);
     if (ok && pretoken->context) {
         // Our patterns run in time linear in a piece, however long, so no limit is wanted.
-        pcre2_set_match_limit(pretoken->context, ours ? UINT32_MAX : 200 * 1000 * 1000);
+        pcre2_set_match_limit(pretoken->context, ours ? UINT32_MAX : 10 * 1000 * 1000);
         if (pretoken->stack) pcre2_jit_stack_assign(pretoken->context, NULL, pretoken->stack);
     } else if (ok) {
         ok = fail(STATUS_NO_MEMORY, "out of host memory for a pre-tokenizer");
