@@ -232,8 +232,6 @@ static void test_refused(void **state)
     refuse("\"normalizer\": null", "\"normalizer\": {\"type\": \"Lowercase\"}", "type Lowercase");
     refuse("\"normalizer\": null", "\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"Regex\": "
                                    "\"a\"}, \"content\": \"b\"}", "a pattern that is a String");
-    refuse("\"add_prefix_space\": false, \"use_regex\": true}", "\"x\": 1}, \"pre_tokenizer\": 1",
-           "wanted");
     refuse("\"pre_tokenizer\": {\"type\": \"ByteLevel\"", "\"pre_tokenizer\": {\"type\": \"Bert\"",
            "a pre-tokenizer of type Bert");
     refuse("TemplateProcessing", "BertProcessing", "a post-processor of type BertProcessing");

