@@ -32,7 +32,7 @@ void hf_put_shard(const char *folder, const char *name, const char *header, cons
     if (!all) abort();
     memcpy(all, &length, 8);
     memcpy(all + 8, header, length);
-    memcpy(all + 8 + length, data, size);
+    if (size) memcpy(all + 8 + length, data, size);
     hf_put(folder, name, all, 8 + length + size);
     free(all);
 }
