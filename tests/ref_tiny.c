@@ -135,7 +135,13 @@ static void add_layer(struct file *f, const struct tiny *t, uint32_t layer)
     add_matrix(f, NAME("ffn_gate.weight"), t->dtype, t->ffn, t->dim, gain);
     add_matrix(f, NAME("ffn_up.weight"), t->dtype, t->ffn, t->dim, gain);
     add_matrix(f, NAME("ffn_down.weight"), t->dtype, t->dim, t->ffn, gain);
-    if (!t->qwen2) return;
+    if (t->biases) {
+        add_vector(f, NAME("attn_output.bias"), t->dim, 0, 1);
+        add_vector(f, NAME("ffn_gate.bias"), t->ffn, 0, 1);
+        add_vector(f, NAME("ffn_up.bias"), t->ffn, 0, 1);
+        add_vector(f, NAME("ffn_down.bias"), t->dim, 0, 1);
+    }
+    if (!t->qwen2 && !t->biases) return;
     add_vector(f, NAME("attn_q.bias"), q, 0, 1);
     add_vector(f, NAME("attn_k.bias"), kv, 0, 1);
     add_vector(f, NAME("attn_v.bias"), kv, 0, 1);

@@ -13,6 +13,8 @@ struct tiny {
     enum dtype dtype; // of the matrices: F32, F16 or Q8_0
     double gain;      // matrices are uniform, of variance gain^2 / inputs; 0: 1
     uint64_t seed;
+    bool biases;           // of all seven matrices
+    uint32_t window_layer; // the first with the window, which GGUF has no key for
 };
 
 // A fresh folder under TMPDIR or /tmp; paths in it, of which the last few stay valid.

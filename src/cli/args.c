@@ -10,7 +10,7 @@
 #define U32_MAX 4294967295.0
 
 static const struct option table[] = {
-    {"model", 'm', OPTION_TEXT, AT(model), "MODEL", "the model, a GGUF file", C_ALL & ~C_NO_MODEL, 0, 0},
+    {"model", 'm', OPTION_TEXT, AT(model), "MODEL", "the model: a GGUF file, or a folder of safetensors", C_ALL & ~C_NO_MODEL, 0, 0},
     {"base", 0, OPTION_TEXT, AT(base), "MODEL", "the unedited model, to compare with", C_EVAL | C_VERIFY, 0, 0},
     {"requests", 'r', OPTION_TEXT, AT(requests), "FILE", "edit requests: CounterFact, ROME, ZsRE; JSON or JSONL", C_EDIT | C_EVAL | C_BENCH, 0, 0},
     {"prompt", 'p', OPTION_TEXT, AT(prompt), "TEXT", "the prompt (edit: one request; task: with {question} ...)", C_EDIT | C_GENERATE | C_LOGITS | C_TASK, 0, 0},

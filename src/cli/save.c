@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "cli/edit_run.h"
 #include "edit/stored.h"
+#include "io/folder_out.h"
 #include "io/pack.h"
 
 void save_hash(const void *data, size_t bytes, char hash[static 33])
@@ -97,12 +98,31 @@ static bool write_as(const struct save *s, const char *path, const struct replac
 }
 
 // An output that cannot be written must be known before hours of work, not after.
+static bool folder_check(const char *path)
+{
+    size_t length = strlen(path);
+    if (length && path[length - 1] == '/')
+        return fail(STATUS_USAGE, "--out %s: wanted a folder's name without the last slash", path);
+    char *inside = mem_new(length + 2, 1, "a path");
+    if (!inside) return false;
+    bool ok = folder_out_check(path, "config.json");
+    if (ok) { // a file beside it tells whether the folder can be made
+        struct file_out probe;
+        snprintf(inside, length + 2, "%s~", path);
+        ok = file_out_open(&probe, inside);
+        if (ok) file_out_close(&probe, false);
+    }
+    free(inside);
+    return ok;
+}
+
 bool save_check(const char *path, const char *model)
 {
     struct stat out;
     if (!path) return fail(STATUS_USAGE, "--out: wanted a file for the edited model (-o FILE)");
     if (file_same(path, model))
         return fail(STATUS_USAGE, "--out %s: that is the model itself, wanted another file", path);
+    if (weights_is_folder(model)) return folder_check(path);
     if (stat(path, &out) == 0 && !S_ISREG(out.st_mode))
         return fail(STATUS_USAGE, "--out %s: wanted the name of a file", path);
     struct file_out probe;

@@ -180,8 +180,8 @@ static bool prefix_pass(struct value *s, const struct edit *edit)
     zero(&cmd, s->state, STATE_SIZE);
     if (gauss_wanted(s)) zero(&cmd, s->gauss.pulls, 2 * c->dim);
     cmd_part(&cmd, "layer", layer);
-    gemm_forward(&cmd, edit->prepared->key->address + 4ull * edit->first * c->ffn,
-                 model->layers[layer].down,
+    forward_down(&cmd, model, layer,
+                 edit->prepared->key->address + 4ull * edit->first * c->ffn,
                  edit->prepared->mid->address + 4ull * edit->first * c->dim, s->base->address,
                  s->rows);
     if (s->prefix.rows) {

@@ -62,8 +62,12 @@ static bool tensor_calm(struct model *model, const struct tensor *t, fbuf data)
 static bool upload(struct model *model, const struct tensor *t, fbuf *address)
 {
     struct buffer *buffer;
-    if (!buffer_from(model->dev, t->data, t->bytes, t->name, &buffer)) return false;
-    if (!keep(model, buffer)) return false;
+    uint8_t *pairs = t->split_heads ? mem_new(t->bytes, 1, t->name) : NULL; // of one tensor at a time
+    if (t->split_heads && !pairs) return false;
+    if (pairs) tensor_pairs(t, pairs);
+    bool made = buffer_from(model->dev, pairs ? pairs : t->data, t->bytes, t->name, &buffer);
+    free(pairs);
+    if (!made || !keep(model, buffer)) return false;
     *address = buffer->address;
     return tensor_finite(model, t, buffer->address) && tensor_calm(model, t, buffer->address);
 }
@@ -109,6 +113,10 @@ static bool upload_layer(struct model *model, uint32_t i)
            upload_vector(model, PART_Q_BIAS, i, &l->q_bias) &&
            upload_vector(model, PART_K_BIAS, i, &l->k_bias) &&
            upload_vector(model, PART_V_BIAS, i, &l->v_bias) &&
+           upload_vector(model, PART_O_BIAS, i, &l->o_bias) &&
+           upload_vector(model, PART_GATE_BIAS, i, &l->gate_bias) &&
+           upload_vector(model, PART_UP_BIAS, i, &l->up_bias) &&
+           upload_vector(model, PART_DOWN_BIAS, i, &l->down_bias) &&
            upload_weight(model, PART_Q, i, &l->q) && upload_weight(model, PART_K, i, &l->k) &&
            upload_weight(model, PART_V, i, &l->v) &&
            upload_weight(model, PART_ATTN_OUTPUT, i, &l->attn_output) &&

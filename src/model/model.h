@@ -11,7 +11,7 @@ struct layer {
     fbuf attn_norm, ffn_norm;           // [dim]
     struct weight q, k, v, attn_output; // [heads * head_dim, dim] ... as enum part says
     struct weight gate, up, down;       // [ffn, dim], [ffn, dim], [dim, ffn]
-    fbuf q_bias, k_bias, v_bias;        // 0: none
+    fbuf q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias; // 0: none
     struct weight stored;  // down as the file has it, once it is edited
     struct buffer *edited; // down as f32 [dim, ffn], in its place; NULL: it is as the file has it
 };

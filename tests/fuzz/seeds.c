@@ -14,6 +14,7 @@
 
 #include "io/journal.h"
 #include "io/weights.h"
+#include "ref_folder.h"
 #include "ref_made.h"
 
 static void put(const char *folder, const char *name, const char *text)
@@ -141,9 +142,44 @@ static void journal(const char *folder)
     journal_header_free(&header);
 }
 
+// What a folder of Hugging Face's has, file by file.
+static void folder(const char *seeds)
+{
+    char path[4096];
+    uint8_t *data;
+    size_t size;
+    char *header = hf_header(0, HF_LAYERS, &data, &size);
+    snprintf(path, sizeof path, "%s/safetensors", seeds);
+    hf_put_shard(path, "plain.safetensors", header, data, size);
+    free(header);
+    free(data);
+    put(seeds, "config/llama.json", hf_config_text);
+    put(seeds, "config/qwen2.json",
+        "{\"architectures\": [\"Qwen2ForCausalLM\"], \"num_hidden_layers\": 2, \"hidden_size\": 8, "
+        "\"intermediate_size\": 12, \"num_attention_heads\": 2, \"vocab_size\": 262, "
+        "\"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-5, \"use_sliding_window\": true, "
+        "\"sliding_window\": 5, \"layer_types\": [\"full_attention\", \"sliding_attention\"], "
+        "\"rope_parameters\": {\"rope_type\": \"llama3\", \"rope_theta\": 500, \"factor\": 8, "
+        "\"low_freq_factor\": 1, \"high_freq_factor\": 4, "
+        "\"original_max_position_embeddings\": 64}}");
+    put(seeds, "tokenizer/bytes.json", hf_tokenizer_make());
+    put(seeds, "tokenizer/pieces.json",
+        "{\"added_tokens\": [{\"id\": 1, \"content\": \"<s>\", \"lstrip\": true, \"normalized\": "
+        "true}], \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, "
+        "{\"type\": \"Prepend\", \"prepend\": \"_\"}, {\"type\": \"Replace\", \"pattern\": "
+        "{\"String\": \" \"}, \"content\": \"_\"}]}, \"pre_tokenizer\": {\"type\": \"Sequence\", "
+        "\"pretokenizers\": [{\"type\": \"Metaspace\", \"replacement\": \"_\", "
+        "\"prepend_scheme\": \"first\"}, {\"type\": \"Split\", \"pattern\": {\"Regex\": "
+        "\"\\\\s+(?!\\\\S)|[^\\\\p{L}]\"}, \"behavior\": \"MergedWithNext\", \"invert\": true}]}, "
+        "\"model\": {\"type\": \"BPE\", \"unk_token\": \"u\", \"fuse_unk\": true, "
+        "\"byte_fallback\": true, \"merges\": [[\"a\", \"b\"], \"_ ab\"], \"vocab\": {\"u\": 0, "
+        "\"a\": 2, \"b\": 3, \"ab\": 4, \"_\": 5, \"_ab\": 6, \"<0xC3>\": 7, \"<0xA9>\": 8}}}");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) return 2;
+    folder(argv[1]);
     struct made *made = made_new();
     model(argv[1], "plain.gguf", made);
     made = made_new();
