@@ -26,6 +26,7 @@ static const struct option table[] = {
     {"text", 0, OPTION_TEXT, AT(text), "FILE", "text for C and grad G (eval: for perplexity)", C_EDIT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 0, 0},
     {"tokens", 0, OPTION_U32, AT(tokens), "N", "tokens of it to use", C_EDIT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 1, 1e9},
     {"lambda", 0, OPTION_F32, AT(lambda), "X", "weight of C in MEMIT (Eq. 6)", C_EDIT, 0, 1e9},
+    {"key-memory", 0, OPTION_F32, AT(key_memory), "X", "memit, rome: weight of earlier edits' keys beside lambda C; 0: none [0]", C_EDIT, 0, 1e9},
     {"lambda1", 0, OPTION_F32, AT(lambda1), "X", "O-Edit: against earlier edits (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda2", 0, OPTION_F32, AT(lambda2), "X", "O-Edit: against implicit knowledge (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda3", 0, OPTION_F32, AT(lambda3), "X", "directions of grad G an edit: q = lambda3 T", C_EDIT, 0, 1e3},
@@ -85,7 +86,7 @@ struct args args_default(void)
 {
     return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .lambda1 = NAN, .lambda2 = NAN,
                          .lambda3 = NAN, .rate = NAN, .clamp = NAN, .decay = NAN, .kl = NAN,
-                         .stop = NAN, .ridge = NAN, .contexts = UINT32_MAX, .q_max = UINT32_MAX,
+                         .stop = NAN, .ridge = NAN, .key_memory = NAN, .contexts = UINT32_MAX, .q_max = UINT32_MAX,
                          .top = 10, .top_sample = 40, .solver = -1, .optimizer = -1};
 }
 

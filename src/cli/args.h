@@ -44,6 +44,7 @@ struct args {
     uint64_t skip, seed;
     double started; // the clock when the program began
     float lambda, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, temperature;
+    float key_memory;
 };
 
 struct args args_default(void);

@@ -43,6 +43,7 @@ bool settings_open(struct hparams *h, const struct args *args, const struct conf
         return false;
     }
     real(&h->lambda, args->lambda);
+    real(&h->key_memory, args->key_memory);
     real(&h->lambda1, args->lambda1);
     real(&h->lambda2, args->lambda2);
     real(&h->lambda3, args->lambda3);

@@ -125,6 +125,9 @@ static bool axes_fit(const struct editor *e)
     if (s->dense && (g->project || g->commit))
         return fail(STATUS_USAGE, "--guard %s projects pairs, the updates of solver %s are dense",
                     g->name, s->name);
+    if (e->hparams.key_memory > 0 && s->make)
+        return fail(STATUS_USAGE, "--key-memory %g: solver %s has no C to keep keys in, wanted "
+                                  "memit or rome", e->hparams.key_memory, s->name);
     if (s->make && e->site_count > 1)
         return fail(STATUS_USAGE, "--layers: layers are chosen by v*, which solver %s has not",
                     s->name);

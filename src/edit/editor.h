@@ -67,6 +67,7 @@ struct solver {
     // edit->rank, and trace, which has room for one look more than hparams.steps.
     bool (*make)(struct editor *editor, struct edit *edit);
     bool dense; // make's updates are dense
+    bool (*commit)(struct editor *editor, struct edit *edit); // after W was updated, or NULL
     bool (*start)(struct editor *editor);
     // What an edit of a journal did to the solver's own state.
     bool (*replay)(struct editor *editor, const struct journal_edit *record);

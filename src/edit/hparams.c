@@ -31,6 +31,7 @@ static const struct field fields[] = {
     FIELD(REAL, ridge),          FIELD(WHOLE, contexts),       FIELD(WHOLE, context_short),
     FIELD(WHOLE, context_long),  FIELD(WHOLE, block),          FIELD(WHOLE, stats_tokens),
     FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),
+    FIELD(REAL, key_memory),
 };
 
 const char *const optimizer_names[OPTIMIZERS] = {"adam", "gauss-newton"};
@@ -171,6 +172,9 @@ bool hparams_each(const struct hparams *h,
     ok = ok && (h->layer_count == 0 || word(user, "layers", layers));
     for (size_t i = 0; ok && i < sizeof fields / sizeof *fields; i++) {
         const void *at = (const char *)h + fields[i].offset;
+        // Not named where it is off: journals made without it are what they were.
+        if (fields[i].offset == offsetof(struct hparams, key_memory) && !(h->key_memory > 0))
+            continue;
         ok = number(user, fields[i].name, fields[i].kind == WHOLE ? (double)*(const uint32_t *)at
                                                                   : *(const double *)at);
     }

@@ -26,6 +26,7 @@ struct hparams {
     enum cosine_mode cosine;
     enum projector projector;
     double ridge; // times mean(diag C)
+    double key_memory; // weight of earlier keys beside lambda C; 0: none
     double limit; // ft-l: |dW_ij| at most
     uint32_t contexts, context_short, context_long; // prefixes and their tokens
     uint32_t block, stats_tokens, grad_tokens;

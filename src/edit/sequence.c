@@ -194,6 +194,8 @@ static bool edit_one(struct editor *e, struct edit *edit)
          phase(e, "update") && (many ? many_apply(e, edit) : apply(e, edit)) && phase(e, "guard") &&
          (edit->noop || !guard->commit ||
           (many ? many_commit(e, edit) : guard->commit(e, edit)));
+    ok = ok && phase(e, "solve") &&
+         (edit->noop || !e->solver->commit || e->solver->commit(e, edit));
     if (!ok) return false;
     edit->milliseconds = 1e3 * (log_clock() - started);
     warn(e, edit);

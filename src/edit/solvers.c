@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "edit/key_memory.h"
 #include "edit/solver_ft.h"
 #include "edit/solver_ultra.h"
 
@@ -59,12 +60,14 @@ static bool memit_solve(struct editor *e, struct edit *edit)
 
 static const struct solver rome = {
     .name = "rome", .cite = "ROME; O-Edit Eq. 3", .left = KEY_MEAN, .right = KEY_PLAIN,
-    .solve = rome_solve,
+    .solve = rome_solve, .commit = key_memory_commit, .start = key_memory_start,
+    .replay = key_memory_replay, .stop = key_memory_stop,
 };
 
 static const struct solver memit = {
     .name = "memit", .cite = "MEMIT; O-Edit Eq. 6, Eq. 23", .left = KEY_HALF, .right = KEY_HALF,
-    .solve = memit_solve,
+    .solve = memit_solve, .commit = key_memory_commit, .start = key_memory_start,
+    .replay = key_memory_replay, .stop = key_memory_stop,
 };
 
 const struct solver *const solvers[] = {&memit,      &rome,         &solver_ft,

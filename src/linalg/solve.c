@@ -168,11 +168,32 @@ static const char *advice(struct factor *f, char *text, size_t size)
     return text;
 }
 
+// L from C and the shift that is in the state.
+static void factor_columns(struct cmd *cmd, struct factor *f)
+{
+    op_mirror(cmd, (struct mirror_args){.c = f->matrix->address, .n = f->n});
+    for (uint32_t first = 0; first < f->n; first += BLOCK) factor_column(cmd, f, first);
+}
+
+// Runs it and looks at the pivots.
+static bool factor_run(struct cmd *cmd, struct factor *f)
+{
+    float state[STATE_FLOATS] = {0};
+    if (!cmd_run_once(cmd) || !buffer_read(f->dev, f->state, 0, state, sizeof state)) return false;
+    f->shift = state[STATE_SHIFT];
+    if (state[STATE_BAD] == 0) return true;
+    char text[ADVICE];
+    return fail(STATUS_BAD_DATA,
+                "Cholesky of C [%u, %u] with ridge %g: pivot %.0f is %g of a diagonal entry %g, "
+                "so C is not positive definite in f32; %s",
+                f->n, f->n, f->ridge, (double)state[STATE_BAD] - 1, (double)state[STATE_PIVOT],
+                (double)state[STATE_ENTRY], advice(f, text, sizeof text));
+}
+
 bool factor_new(struct device *dev, struct buffer *c, uint32_t n, double ridge,
                 struct factor *factor)
 {
-    *factor = (struct factor){.dev = dev, .n = n, .matrix = c};
-    float state[STATE_FLOATS] = {0};
+    *factor = (struct factor){.dev = dev, .n = n, .ridge = ridge, .matrix = c};
     struct cmd cmd;
     cmd_start(&cmd, dev, false);
     bool ok = factor_buffers(factor);
@@ -180,22 +201,24 @@ bool factor_new(struct device *dev, struct buffer *c, uint32_t n, double ridge,
         op_chol_shift(&cmd, (struct chol_shift_args){.c = c->address,
                                                      .state = factor->state->address, .n = n,
                                                      .ridge = (float)ridge});
-        op_mirror(&cmd, (struct mirror_args){.c = c->address, .n = n});
         op_fill(&cmd, (struct fill_args){.y = work(factor, ZERO), .n = n});
-        for (uint32_t first = 0; first < n; first += BLOCK) factor_column(&cmd, factor, first);
-        ok = cmd_run_once(&cmd) && buffer_read(dev, factor->state, 0, state, sizeof state);
+        factor_columns(&cmd, factor);
+        ok = factor_run(&cmd, factor);
     }
     cmd_free(&cmd);
-    factor->shift = state[STATE_SHIFT];
-    if (ok && state[STATE_BAD] != 0) {
-        char text[ADVICE];
-        ok = fail(STATUS_BAD_DATA,
-                  "Cholesky of C [%u, %u] with ridge %g: pivot %.0f is %g of a diagonal entry %g, "
-                  "so C is not positive definite in f32; %s",
-                  n, n, ridge, (double)state[STATE_BAD] - 1, (double)state[STATE_PIVOT],
-                  (double)state[STATE_ENTRY], advice(factor, text, sizeof text));
-    }
     if (!ok) factor_free(factor);
+    return ok;
+}
+
+bool factor_update(struct factor *f, fbuf v, double scale)
+{
+    struct cmd cmd;
+    cmd_start(&cmd, f->dev, false);
+    op_outer(&cmd, (struct outer_args){.u = v, .v = v, .w = f->matrix->address, .rows = f->n,
+                                       .cols = f->n, .alpha = (float)scale});
+    factor_columns(&cmd, f);
+    bool ok = factor_run(&cmd, f);
+    cmd_free(&cmd);
     return ok;
 }
 
