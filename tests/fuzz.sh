@@ -28,6 +28,7 @@ mkdir -p "$work"
 objects=()
 for source in "$root"/src/base/*.c "$root"/src/io/*.c "$root"/src/cli/{journal_list,edit_report}.c \
     "$root"/tests/{ref_made,fuzz/fuzz}.c; do
+    [[ $source != *_windows.c ]] || continue
     object=$work/$(basename "$source" .c).o
     objects+=("$object")
     if [ "$source" -nt "$object" ] || [ -n "$(find "$root/src/base" "$root/src/io" -name '*.h' -newer "$object" -print -quit)" ]; then
@@ -37,7 +38,7 @@ done
 "$cc" "${flags[@]}" "$root/tests/fuzz/seeds.c" "${objects[@]}" \
     -o "$work/seeds_make" "${packages[@]}" -lcmocka -lm -lpthread
 for target in "${targets[@]}"; do mkdir -p "$work/seeds/$target" "$work/corpus/$target" "$work/crash"; done
-mkdir -p "$work"/seeds/{gguf,requests,journal}
+mkdir -p "$work"/seeds/{gguf,requests,journal,tasks}
 "$work/seeds_make" "$work/seeds"
 
 limit=(-max_total_time="${FUZZ_SECONDS:-5}")

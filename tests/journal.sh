@@ -58,7 +58,8 @@ mkdir quantised # its numbers are wild: an edit without effect is among them
 "$maker" quantised q4_1
 for folder in . quantised; do
     for guard in "oedit-plus --projector exact" "oedit-plus" "oedit" "r-edit" "wilke --layers 0-2" \
-        "oedit --layers 1,0" "prune --layers 0-1"; do
+        "oedit --layers 1,0" "prune --layers 0-1" "none --key-memory 100" \
+        "oedit --key-memory 10 --layers 0-1" "oedit-plus --solver alphaedit --null-threshold 0.05"; do
         rm -f a.gguf* b.gguf*
         # shellcheck disable=SC2206
         options=(-m $folder/base.gguf -r facts.jsonl --text text.txt --tokens 1500 --ridge 0.01
@@ -71,6 +72,9 @@ for folder in . quantised; do
         same a.gguf.journal b.gguf.journal
     done
 done
+refused 2 "remembers keys by itself" edit --solver alphaedit --key-memory 1 -o x.gguf
+refused 2 "none is under it" edit --solver alphaedit --null-threshold 1e-9 -o x.gguf
+refused 2 "is added to C, which solver ft has not" edit --solver ft --key-memory 1 -o x.gguf
 right edit "${plus[@]}" -n 5 -o part.gguf --log log.jsonl
 refused 2 "lambda was 64, now 63" edit "${plus[@]}" --resume -o part.gguf --lambda 63
 refused 2 "guard was oedit-plus, now none" edit --resume -o part.gguf
@@ -285,7 +289,8 @@ refused 2 "got 3 in '0-3', the model has layers 0 to 2" edit --guard wilke --lay
 refused 2 "got 1 twice" edit --guard wilke --layers 0-1,1 -o x.gguf
 [ ! -e x.gguf.journal ] || wrong "a refused edit left its journal"
 # ---- edits of several pairs, and dense ones ----
-for solver in "ultraedit --contexts 2" "ultraedit --contexts 1 --guard oedit-plus" "ft" "ft-l"; do
+for solver in "ultraedit --contexts 2" "ultraedit --contexts 1 --guard oedit-plus" \
+    "ultraedit --contexts 1 --guard prune" "ft" "ft-l"; do
     rm -f form.gguf* again.gguf* back.gguf form.lora
     # shellcheck disable=SC2206
     options=(-m base.gguf -r facts.jsonl --text text.txt --tokens 1500 --solver $solver)

@@ -194,6 +194,8 @@ static struct words add_vocab(struct file *f, const struct tiny *t)
             snprintf(w.texts[i], 32, "%s%s", i % 2 ? "\xc4\xa0" : "", tiny_words[word]);
         else if (i < TINY_VOCAB + 4)
             snprintf(w.texts[i], 32, "%s", extra[i - TINY_VOCAB]);
+        else if (i < TINY_VOCAB + 4 + 26)
+            snprintf(w.texts[i], 32, "\xc4\xa0%c", (char)('A' + (i - TINY_VOCAB - 4)));
         else
             snprintf(w.texts[i], 32, "q%u", i);
         w.types[i] = i == 0 ? TOKEN_CONTROL : TOKEN_NORMAL;

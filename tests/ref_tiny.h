@@ -21,7 +21,8 @@ void tiny_folder_remove(void);
 const char *tiny_path(const char *name);
 
 // Writes the model; fails the test if it cannot. Tokens: 0 is <s>, 1 is ".", then tiny_words with
-// and without a blank before them, as far as the vocabulary goes; then nonsense.
+// and without a blank before them, as far as the vocabulary goes; "t", "h", "e", "th"; the letters
+// A to Z behind a blank; then nonsense.
 void tiny_write(const struct tiny *tiny, const char *path);
 extern const char *const tiny_words[];
 enum { TINY_WORDS = 30, TINY_VOCAB = 2 + 2 * TINY_WORDS };

@@ -39,6 +39,8 @@ struct variant {
     double rate;
     enum optimizer optimizer;
     enum cosine_mode cosine;
+    enum ablation ablate;
+    double key_memory;
 };
 
 struct test { // one sequence, on both sides
@@ -66,8 +68,8 @@ static void hparams_fill(struct hparams *h, const struct variant *v)
     *h = (struct hparams){.layer = 1, .lambda = 15, .optimizer = v->optimizer, .rate = v->rate, .stop = 0.05, .kl = 0.0625,
                           .decay = 0.01, .clamp = 4, .steps = v->steps, .lambda1 = 2,
                           .lambda2 = 2, .lambda3 = 2, .q_max = UINT32_MAX,
-                          .cosine = v->cosine, .projector = v->projector, .ridge = 1e-4,
-                          .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
+                          .cosine = v->cosine, .projector = v->projector, .ablate = v->ablate, .ridge = 1e-4,
+                          .key_memory = v->key_memory, .null_threshold = 0.5, .l2 = 2, .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
     h->context_texts = rig_memory(CONTEXTS, sizeof *h->context_texts);
     for (; h->context_text_count < CONTEXTS; h->context_text_count++) {
         const char *text = fact_contexts[h->context_text_count];
@@ -96,6 +98,7 @@ static void test_open(struct test *t, struct rig *rig, const struct variant *var
     must(tokenizer_encode(&t->tokenizer, text, strlen(text), 0, &list) && list.count >= TOKENS);
     ref_editor_open(&t->ref, &t->ref_model, &t->hparams, strcmp(variant->solver, "rome") == 0,
                     variant->ref_guard, list.ids, TOKENS);
+    if (strcmp(variant->solver, "alphaedit") == 0) ref_editor_null_space(&t->ref);
     for (uint32_t i = 0; i < DIM * FFN; i++) t->before[i] = t->ref_model.layers[1].down[i];
     token_list_free(&list);
     free(text);
@@ -204,7 +207,9 @@ static void algebra_check(struct test *t, const struct editor *e, const struct e
         wrong = fmax(wrong, fabs(moved - edit->realised * (double)u[i]));
     }
     assert_true(wrong < 1e-4 * length);
-    for (uint32_t past = 0; past < t->done && t->variant->ref_guard == REF_OEDIT_PLUS; past++) {
+    const bool apart = t->variant->ref_guard == REF_OEDIT_PLUS &&
+                       (t->variant->ablate == ABLATE_NONE || t->variant->ablate == ABLATE_GRAD);
+    for (uint32_t past = 0; past < t->done && apart; past++) {
         double *other = ref_wide(t->us[past], DIM);
         double cosine = ref_dot(wide, other, DIM) / (length * sqrt(ref_dot(other, other, DIM)));
         const float narrow = (float)cosine;
@@ -266,6 +271,16 @@ static void total_check(struct test *t)
         want[i] = t->ref_model.layers[1].down[i] - plain.layers[1].down[i];
     }
     near(t, "dW, all edits", now, want, DIM * FFN, EDIT_BOUND);
+    // AlphaEdit: dW v = 0 for every large eigenvector v of C, to the rounding of W and of P k.
+    double size = sqrt(ref_dot(want, want, DIM * FFN)), whole = 0;
+    for (uint32_t i = 0; i < DIM * FFN; i++) whole += pow(plain.layers[1].down[i], 2);
+    for (uint32_t r = 0; r < t->ref.large_count; r++)
+        for (uint32_t i = 0; i < DIM; i++) {
+            double moved = 0;
+            for (uint32_t j = 0; j < FFN; j++)
+                moved += (double)now[i * FFN + j] * t->ref.large[r * FFN + j];
+            assert_true(fabs(moved) <= FFN * RIG_EPS * (sqrt(whole) + 10 * size));
+        }
     ref_model_close(&plain);
     free(want);
 }
@@ -297,14 +312,29 @@ static void run(struct rig *rig, const struct variant *variant)
 #define VARIANT(name, ...)                                                                         \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
-        const struct variant variant = {__VA_ARGS__, OPTIMIZER_ADAM, COSINE_SQUARE};               \
+        const struct variant variant = {__VA_ARGS__, OPTIMIZER_ADAM, COSINE_SQUARE, ABLATE_NONE,   \
+                                        0};                                                        \
         run(*state, &variant);                                                                     \
     }
 #define GAUSS(name, solver, guard, ref_guard, cosine)                                              \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
         const struct variant variant = {solver, guard, ref_guard, PROJECTOR_PAPER, 25, 0.5,        \
-                                        OPTIMIZER_GAUSS_NEWTON, cosine};                           \
+                                        OPTIMIZER_GAUSS_NEWTON, cosine, ABLATE_NONE, 0};           \
+        run(*state, &variant);                                                                     \
+    }
+#define ABLATED(name, guard, ref_guard, projector, ablate)                                         \
+    static void test_##name(void **state)                                                          \
+    {                                                                                              \
+        const struct variant variant = {"memit", guard, ref_guard, projector, 12, 0.1,             \
+                                        OPTIMIZER_ADAM, COSINE_SQUARE, ablate, 0};                 \
+        run(*state, &variant);                                                                     \
+    }
+#define MEMORY(name, solver, guard, ref_guard, weight)                                             \
+    static void test_##name(void **state)                                                          \
+    {                                                                                              \
+        const struct variant variant = {solver, guard, ref_guard, PROJECTOR_PAPER, 12, 0.1,        \
+                                        OPTIMIZER_ADAM, COSINE_SQUARE, ABLATE_NONE, weight};       \
         run(*state, &variant);                                                                     \
     }
 
@@ -326,6 +356,23 @@ GAUSS(memit_oedit_gauss, "memit", "oedit", REF_OEDIT, COSINE_SQUARE)
 GAUSS(memit_oedit_abs_gauss, "memit", "oedit", REF_OEDIT, COSINE_ABS)
 GAUSS(rome_plus_gauss, "rome", "oedit-plus", REF_OEDIT_PLUS, COSINE_SQUARE)
 
+ABLATED(oedit_only_edits, "oedit", REF_OEDIT, PROJECTOR_PAPER, ABLATE_GRAD)
+ABLATED(oedit_only_grad, "oedit", REF_OEDIT, PROJECTOR_PAPER, ABLATE_EDITS)
+ABLATED(oedit_no_eq26, "oedit", REF_OEDIT, PROJECTOR_PAPER, ABLATE_EQ26)
+ABLATED(plus_only_edits, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_GRAD)
+ABLATED(plus_only_grad, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_EDITS)
+ABLATED(plus_no_eq26, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_EQ26)
+MEMORY(alphaedit, "alphaedit", "none", REF_NONE, 0)
+MEMORY(alphaedit_plus, "alphaedit", "oedit-plus", REF_OEDIT_PLUS, 0)
+MEMORY(memit_memory, "memit", "none", REF_NONE, 30)
+MEMORY(rome_memory, "rome", "none", REF_NONE, 3000)
+MEMORY(oedit_memory, "memit", "oedit", REF_OEDIT, 30)
+MEMORY(plus_memory, "memit", "oedit-plus", REF_OEDIT_PLUS, 300)
+
+ABLATED(exact_only_edits, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_GRAD)
+ABLATED(exact_only_grad, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_EDITS)
+ABLATED(exact_no_eq26, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_EQ26)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +384,14 @@ int main(void)
         cmocka_unit_test(test_rome_plus_exact), cmocka_unit_test(test_memit_gauss),
         cmocka_unit_test(test_rome_gauss),      cmocka_unit_test(test_memit_oedit_gauss),
         cmocka_unit_test(test_memit_oedit_abs_gauss), cmocka_unit_test(test_rome_plus_gauss),
+        cmocka_unit_test(test_oedit_only_edits), cmocka_unit_test(test_oedit_only_grad),
+        cmocka_unit_test(test_oedit_no_eq26),   cmocka_unit_test(test_plus_only_edits),
+        cmocka_unit_test(test_plus_only_grad),  cmocka_unit_test(test_plus_no_eq26),
+        cmocka_unit_test(test_alphaedit), cmocka_unit_test(test_alphaedit_plus),
+        cmocka_unit_test(test_memit_memory), cmocka_unit_test(test_rome_memory),
+        cmocka_unit_test(test_oedit_memory), cmocka_unit_test(test_plus_memory),
+        cmocka_unit_test(test_exact_only_edits), cmocka_unit_test(test_exact_only_grad),
+        cmocka_unit_test(test_exact_no_eq26),
     };
     return cmocka_run_group_tests(tests, rig_open_in_folder, rig_close_in_folder);
 }

@@ -69,7 +69,8 @@ static struct journal_edit edit_make(uint32_t i)
         .layer = 2, .noop = i == NOOP, .looks = looks[i], .look_count = i + 1, .chosen = i,
         .v0 = 1.5 + i, .length = 2.5, .s = 0.1, .realised = 0.9, .kept = 1.0 / 3, .u_norm = 7,
         .w_norm = 1e-300, .k_norm = 3, .r = i, .q = 2 * i,
-        .candidates = i ? candidates : NULL, .candidate_count = i ? 2 : 0, // the others had a choice
+        .candidates = i == 1 || i == DENSE ? candidates : NULL,
+        .candidate_count = i == 1 || i == DENSE ? 2 : 0, // these had a choice
         .rank = i == NOOP || i == DENSE ? 0 : i == MANY ? RANK : 1,
         .rows = i == NOOP ? 0 : ROWS, .cols = i == NOOP ? 0 : COLS,
         .u = i == DENSE ? NULL : (const uint8_t *)pairs[i],
@@ -405,8 +406,8 @@ static void test_refused(void **state)
     size_t many = ends[MANY + 1] - ends[MANY] - JOURNAL_SEAL - 4 * (RANK * (ROWS + COLS) + NOTES);
     changed(bytes, size, MANY + 1, many - 8, COLS + 1, "more pairs than");
     changed(bytes, size, MANY + 1, many - 8, RANK + 1, "goes beyond its end");
-    changed(bytes, size, MANY + 1, many - 4, NOTES - 1, "longer than what it says");
-    changed(bytes, size, MANY + 1, 4, JOURNAL_EDIT, "longer than what it says");
+    changed(bytes, size, MANY + 1, many - 4, NOTES - 1, "a count goes beyond its end");
+    changed(bytes, size, MANY + 1, 4, JOURNAL_EDIT, "a count goes beyond its end");
     changed(bytes, size, MANY, JOURNAL_HEAD - 28, JOURNAL_MANY, "goes beyond its end");
     changed(bytes, size, 0, JOURNAL_HEAD, 0, "longer than what it says");
     // Records taken out or swapped: each seal goes through all before.

@@ -127,6 +127,16 @@ static void test_outer(void **state)
                                .cols = sizes[i], .alpha = -0.37f});
 }
 
+static void test_outer_some(void **state)
+{
+    struct rig *rig = *state;
+    EACH_OF(i, sizes)
+        TWIN_CASE(rig, outer_some, {.u = wild_in(rig, 9, 20), .v = wild_in(rig, sizes[i], 20),
+                                    .w = wild_change(rig, 9 * sizes[i], 20), .rows = 9,
+                                    .cols = sizes[i], .seed = 7, .number = 3,
+                                    .zeros = 1u << 31});
+}
+
 static void test_silu_gate(void **state)
 {
     struct rig *rig = *state;

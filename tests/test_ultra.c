@@ -70,7 +70,7 @@ static void test_formulas(void **state)
     float w[N];
     direct_open(&t->d, *state);
     must(direct_editor(&t->d, "ultraedit", "none"));
-    assert_null(t->d.editor.moment); // C is not needed
+    assert_null(t->d.editor.site->moment); // C is not needed
     direct_run(&t->d, DIRECT_EDITS, on_edit, t);
     assert_int_equal(t->running.rows, 6);
     direct_matrix(&t->d, w);

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/compare.h"
 #include "cli/opened.h"
+#include "edit/mask.h"
 #include "io/journal.h"
 #include "model/unpack.h"
 
@@ -208,6 +209,7 @@ static bool journals_diff(struct opened *o, const struct args *args, struct tabl
     const char *of_b = ok ? journal_setting(&b.header, "model") : NULL;
     if (ok && (!of_a || !of_b || strcmp(of_a, of_b) != 0))
         ok = fail(STATUS_USAGE, "diff: %s and %s edit different models", a.where, b.where);
+    ok = ok && mask_refuse(&a, "diff") && mask_refuse(&b, "diff");
     for (size_t i = 0; ok && i < a.header.tensor_count; i++)
         ok = layer_diff(o, args, &a, &b, &a.header.tensors[i], table);
     for (size_t i = 0; ok && i < b.header.tensor_count; i++) {

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/journal_model.h"
+#include "edit/mask.h"
 #include "io/adapter.h"
 #include "linalg/low_rank.h"
 
@@ -100,6 +101,7 @@ bool journal_adapter(const struct journal *j, struct opened *o, const struct arg
 {
     struct parts parts = {0};
     uint32_t most = 0; // the largest rank there can be
+    if (!mask_refuse(j, "apply --lora, --peft")) return false;
     for (size_t i = 0; i < j->header.tensor_count; i++) {
         const struct journal_tensor *t = &j->header.tensors[i];
         uint32_t count = journal_layer_pairs(j, t->layer);

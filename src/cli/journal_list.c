@@ -41,7 +41,12 @@ static bool filter_read(struct filter *f, const char *words)
 
 static bool has(const char *text, const char *part)
 {
-    return !part || strcasestr(text, part) != NULL;
+    if (!part) return true;
+    size_t length = strlen(part);
+    do {
+        if (strncasecmp(text, part, length) == 0) return true;
+    } while (*text++);
+    return false;
 }
 
 static bool filter_takes(const struct filter *f, const struct journal_edit *e)

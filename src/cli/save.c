@@ -72,7 +72,7 @@ static char *joined(const struct replacement *edits, uint32_t count, bool hashes
 }
 
 // Nothing here is of this run or machine: a journal gives the same file everywhere.
-static bool write(const struct save *s, const char *path, const struct replacement *edits,
+static bool write_as(const struct save *s, const char *path, const struct replacement *edits,
                   const char *run)
 {
     char state[48] = "";
@@ -99,10 +99,9 @@ static bool write(const struct save *s, const char *path, const struct replaceme
 // An output that cannot be written must be known before hours of work, not after.
 bool save_check(const char *path, const char *model)
 {
-    struct stat in, out;
+    struct stat out;
     if (!path) return fail(STATUS_USAGE, "--out: wanted a file for the edited model (-o FILE)");
-    if (stat(path, &out) == 0 && stat(model, &in) == 0 && in.st_dev == out.st_dev &&
-        in.st_ino == out.st_ino)
+    if (file_same(path, model))
         return fail(STATUS_USAGE, "--out %s: that is the model itself, wanted another file", path);
     if (stat(path, &out) == 0 && !S_ISREG(out.st_mode))
         return fail(STATUS_USAGE, "--out %s: wanted the name of a file", path);
@@ -155,7 +154,7 @@ static bool changed_write(const struct save *s, const char *path)
     bool ok = edits && run;
     for (uint32_t i = 0; edits && i < s->count; i++) edits[i] = (struct replacement){0};
     for (uint32_t i = 0; ok && i < s->count; i++) ok = matrix_read(s, &s->changes[i], &edits[i]);
-    ok = ok && write(s, path, edits, run);
+    ok = ok && write_as(s, path, edits, run);
     for (uint32_t i = 0; edits && i < s->count; i++) free((float *)edits[i].data);
     free(edits);
     cJSON_free(run);

@@ -5,7 +5,9 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "edit/choose.h"
+#include "edit/controls.h"
 #include "edit/guards.h"
+#include "edit/memory.h"
 #include "edit/sequence.h"
 #include "edit/solvers.h"
 #include "edit/stats.h"
@@ -70,10 +72,16 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
     bool ok = corpus_open(e, weights, o, &corpus);
     corpus.unkept = o->unkept;
     struct corpus part = {0};
+    const bool directions = e->guard->directions && e->hparams.ablate != ABLATE_GRAD;
     if (ok) part = corpus_part(&corpus, o->text ? e->hparams.grad_tokens : corpus.count / 4);
+    if (ok && directions && e->hparams.grad_source) {
+        part = *o->grad;
+        part.unkept = o->unkept;
+        e->grad_id = part.id;
+    }
     for (uint32_t i = 0; ok && i < e->site_count; i++)
-        ok = site_measure(&e->sites[i], e->model, weights, e->hparams.ridge,
-                          e->solver->make ? NULL : &corpus, e->guard->directions ? &part : NULL);
+        ok = site_measure(&e->sites[i], e->model, weights, &e->hparams, e->solver->null_space,
+                          e->solver->make ? NULL : &corpus, directions ? &part : NULL);
     e->text_id = corpus.id;
     corpus_free(&corpus);
     return ok;
@@ -125,9 +133,6 @@ static bool axes_fit(const struct editor *e)
     if (s->dense && (g->project || g->commit))
         return fail(STATUS_USAGE, "--guard %s projects pairs, the updates of solver %s are dense",
                     g->name, s->name);
-    if (e->hparams.key_memory > 0 && s->make)
-        return fail(STATUS_USAGE, "--key-memory %g: solver %s has no C to keep keys in, wanted "
-                                  "memit or rome", e->hparams.key_memory, s->name);
     if (s->make && e->site_count > 1)
         return fail(STATUS_USAGE, "--layers: layers are chosen by v*, which solver %s has not",
                     s->name);
@@ -138,11 +143,19 @@ bool editor_open(struct editor *e, struct model *model, struct weights *weights,
                  const struct tokenizer *tokenizer, struct sequence_options *o)
 {
     *e = (struct editor){.model = model, .tokenizer = tokenizer, .hparams = o->hparams,
-                         .solver = solver_find(o->solver), .guard = guard_find(o->guard)};
+                         .solver = solver_find(o->solver), .guard = guard_find(o->guard),
+                         .seed = o->seed};
     o->hparams = (struct hparams){0};
     bool ok = e->solver || fail(STATUS_USAGE, "--solver: unknown solver '%s'", o->solver);
     ok = ok && (e->guard || fail(STATUS_USAGE, "--guard: unknown guard '%s'", o->guard));
-    ok = ok && sites_new(e) && axes_fit(e);
+    if (ok && e->hparams.grad_source && !o->grad)
+        ok = fail(STATUS_USAGE, "--grad-source %s: wanted the text that it names",
+                  grad_source_names[e->hparams.grad_source]);
+    ok = ok && control_settle(&e->hparams, o->guard);
+    if (ok && e->hparams.ablate && !e->guard->directions)
+        ok = fail(STATUS_USAGE, "--ablate %s: guard %s has nothing to leave out, wanted oedit or "
+                                "oedit-plus", ablation_names[e->hparams.ablate], o->guard);
+    ok = ok && sites_new(e) && axes_fit(e) && memory_start(e);
     const char *before = account_phase(&model->dev->account, "contexts");
     ok = ok && vectors(e) && choose_new(e) &&
          contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
@@ -164,6 +177,7 @@ void editor_close(struct editor *e)
         site_free(e->site, dev);
     }
     choose_free(e);
+    memory_stop(e);
     struct buffer **all[] = {&e->delta,     &e->u,        &e->plain_value, &e->right_value,
                              &e->plain_key, &e->left_key, &e->right_key,   &e->w,
                              &e->scalars,   &e->us,       &e->ws};

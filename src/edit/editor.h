@@ -3,8 +3,10 @@
 #pragma once
 #include "edit/contexts.h"
 #include "edit/hparams.h"
+#include "edit/mask.h"
 #include "edit/prepare.h"
 #include "edit/prompts.h"
+#include "edit/shelf.h"
 #include "edit/site.h"
 #include "model/model.h"
 
@@ -67,7 +69,7 @@ struct solver {
     // edit->rank, and trace, which has room for one look more than hparams.steps.
     bool (*make)(struct editor *editor, struct edit *edit);
     bool dense; // make's updates are dense
-    bool (*commit)(struct editor *editor, struct edit *edit); // after W was updated, or NULL
+    bool null_space; // keys are projected onto C's null space, and earlier ones always remembered
     bool (*start)(struct editor *editor);
     // What an edit of a journal did to the solver's own state.
     bool (*replay)(struct editor *editor, const struct journal_edit *record);
@@ -98,10 +100,12 @@ struct editor {
     struct hparams hparams;
     const struct solver *solver;
     const struct guard *guard;
+    uint64_t seed;
     struct contexts contexts;
     struct site *sites; // [site_count], by ascending layers
     struct site *site;  // the one at work
     uint32_t site_count;
+    struct mask mask; // a control's: what of dW is written
     // Vectors of the edit at work.
     struct buffer *delta, *u;                               // [dim]
     struct buffer *plain_value, *right_value;               // W k [dim]
@@ -118,6 +122,8 @@ struct editor {
     uint32_t edits;       // number of the last one
     uint32_t done_before; // requests at the head of the next sequence that a journal has done
     uint64_t text_id;     // of the corpus
+    uint64_t grad_id;     // of grad G's own; 0: it is part of the other
+    struct shelf *shelf;  // of the caller, for several editors of one model; NULL: none
     double medians[2]; // running medians of |dW| and |k|, to warn of outliers
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "edit/controls.h"
 #include "edit/prune.h"
 
 // Core gradient space: V, an orthonormal basis of the span of all u (O-Edit Eq. 7, Eq. 11), and
@@ -58,6 +59,12 @@ static void directions_count(const struct editor *e, struct edit *edit)
     edit->q = q;
 }
 
+// Eq. 26 is there to be left out (Table 5).
+static bool frees(const struct editor *e)
+{
+    return e->hparams.ablate != ABLATE_EQ26;
+}
+
 // G - V V^T G of the original G (O-Edit Eq. 12, Eq. 26). V grows by orthonormal vectors v and
 // v^T (G - V V^T G) = v^T G, so what was freed of V before needs to be freed of the new v only, and
 // new rows of G of all before.
@@ -65,7 +72,7 @@ static bool cgs_implicit(struct editor *e, struct edit *edit, struct matrix *g)
 {
     uint32_t dim = e->model->config.dim;
     directions_count(e, edit);
-    const uint32_t q = edit->q, r = edit->r, fresh = e->site->freed_rows;
+    const uint32_t q = edit->q, r = frees(e) ? edit->r : 0, fresh = e->site->freed_rows;
     fbuf coef = e->site->coefficients->address;
     *g = matrix_of(e->site->implicit_->address, q, dim);
     if (q == 0) return true;
@@ -118,7 +125,8 @@ static bool oedit_loss(struct editor *e, struct edit *edit, struct penalty penal
 }
 
 // Eq. 28 as printed: u <- u - V V^T u; G as in Eq. 26; u <- u - G G^T u. V is taken out twice for
-// orthogonality to rounding; once more at the end, where G may have put a little of it back.
+// orthogonality to rounding; once more at the end, where G may have put a little of it back. Without
+// Eq. 26 it puts back much, and that stays: G's word is the last.
 static bool project_paper(struct editor *e, struct edit *edit)
 {
     struct matrix g, v = basis_matrix(&e->site->basis);
@@ -128,7 +136,7 @@ static bool project_paper(struct editor *e, struct edit *edit)
     cmd_start(&cmd, e->model->dev, false);
     if (v.rows) project_out(&cmd, v, u, scratch, 2);
     if (g.rows) project_out(&cmd, g, u, scratch, 1);
-    if (v.rows) project_out(&cmd, v, u, scratch, 1);
+    if (v.rows && frees(e)) project_out(&cmd, v, u, scratch, 1);
     bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
     return ok;
@@ -147,14 +155,20 @@ static bool project_exact(struct editor *e, struct edit *edit)
     return ok;
 }
 
+// Eq. 15 without its second line takes V out and then the original G, whose rows are orthonormal: what
+// Eq. 28 does without Eq. 26.
+static bool exact(const struct editor *e)
+{
+    return e->hparams.projector == PROJECTOR_EXACT && frees(e);
+}
+
 static bool oedit_plus_project(struct editor *e, struct edit *edit)
 {
     uint32_t dim = e->model->config.dim;
     fbuf u = e->u->address;
-    bool exact = e->hparams.projector == PROJECTOR_EXACT;
     double before = 0, after = 0;
     bool ok = editor_dot(e, u, u, dim, &before) &&
-              (exact ? project_exact(e, edit) : project_paper(e, edit)) &&
+              (exact(e) ? project_exact(e, edit) : project_paper(e, edit)) &&
               editor_dot(e, u, u, dim, &after);
     edit->kept = ok && before > 0 ? sqrt(after / before) : 1;
     edit->noop = edit->kept < 1e-6; // rounding: u was inside the span; u = 0 loses nothing
@@ -164,17 +178,16 @@ static bool oedit_plus_project(struct editor *e, struct edit *edit)
 static bool cgs_commit(struct editor *e, struct edit *edit)
 {
     (void)edit;
+    if (e->hparams.ablate == ABLATE_EDITS) return true; // V stays empty
     return basis_push(&e->site->basis, e->u->address, NULL) &&
-           (e->hparams.projector != PROJECTOR_EXACT ||
-            basis_push(&e->site->joint, e->u->address, NULL));
+           (!exact(e) || basis_push(&e->site->joint, e->u->address, NULL));
 }
 
 // The directions of grad G that an edit met, as its loss or projection had them.
 static bool cgs_replay(struct editor *e, struct edit *edit)
 {
     struct matrix g;
-    bool exact = e->guard->project && e->hparams.projector == PROJECTOR_EXACT;
-    return exact ? cgs_joint(e, edit) : cgs_implicit(e, edit, &g);
+    return e->guard->project && exact(e) ? cgs_joint(e, edit) : cgs_implicit(e, edit, &g);
 }
 
 // R-Edit: the averaged key everywhere (O-Edit Eq. 3, Eq. 4 to the letter).
@@ -235,5 +248,6 @@ const struct guard *guard_find(const char *name)
 {
     for (size_t i = 0; guards[i]; i++)
         if (strcmp(guards[i]->name, name) == 0) return guards[i];
-    return NULL;
+    const struct control *control = control_find(name);
+    return control ? control->guard : NULL;
 }

@@ -30,10 +30,12 @@ static const struct field fields[] = {
     FIELD(REAL, lambda2),        FIELD(REAL, lambda3),         FIELD(WHOLE, q_max),
     FIELD(REAL, ridge),          FIELD(WHOLE, contexts),       FIELD(WHOLE, context_short),
     FIELD(WHOLE, context_long),  FIELD(WHOLE, block),          FIELD(WHOLE, stats_tokens),
-    FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),
-    FIELD(REAL, key_memory),
+    FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),           FIELD(REAL, key_memory),
+    FIELD(REAL, null_threshold), FIELD(REAL, l2),
 };
 
+const char *const ablation_names[ABLATIONS] = {"none", "grad", "edits", "eq26"};
+const char *const grad_source_names[GRAD_SOURCES] = {"text", "locality", "knowledge", "ascii"};
 const char *const optimizer_names[OPTIMIZERS] = {"adam", "gauss-newton"};
 
 static bool optimizer_read(struct hparams *h, const cJSON *value, const char *where)
@@ -169,12 +171,13 @@ bool hparams_each(const struct hparams *h,
               word(user, "projector", (const char *[]){"paper", "exact"}[h->projector]);
     char layers[LAYERS_TEXT];
     layers_text(h, layers);
-    ok = ok && (h->layer_count == 0 || word(user, "layers", layers));
+    // Told only where they are used: older journals go on without them.
+    ok = ok && (h->layer_count == 0 || word(user, "layers", layers)) &&
+         (!h->ablate || word(user, "ablate", ablation_names[h->ablate])) &&
+         (!h->grad_source || word(user, "grad_source", grad_source_names[h->grad_source])) &&
+         (!(h->knob > 0) || number(user, "knob", h->knob));
     for (size_t i = 0; ok && i < sizeof fields / sizeof *fields; i++) {
         const void *at = (const char *)h + fields[i].offset;
-        // Not named where it is off: journals made without it are what they were.
-        if (fields[i].offset == offsetof(struct hparams, key_memory) && !(h->key_memory > 0))
-            continue;
         ok = number(user, fields[i].name, fields[i].kind == WHOLE ? (double)*(const uint32_t *)at
                                                                   : *(const double *)at);
     }

@@ -129,8 +129,9 @@ bool many_apply(struct editor *e, struct edit *edit)
         return update_dense(e->model->dev, e->dense->address, matrix, c->dim, c->ffn);
     bool ok = true;
     for (uint32_t i = 0; ok && i < edit->rank; i++)
-        ok = update_add(e->model->dev, e->us->address + 4ull * i * c->dim,
-                        e->ws->address + 4ull * i * c->ffn, matrix, c->dim, c->ffn);
+        ok = update_edit(e->model->dev, &e->mask, edit->number,
+                         e->us->address + 4ull * i * c->dim, e->ws->address + 4ull * i * c->ffn,
+                         matrix, c->dim, c->ffn);
     return ok;
 }
 

@@ -7,7 +7,9 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "edit/controls.h"
 #include "edit/guards.h"
+#include "edit/memory.h"
 #include "edit/update.h"
 #include "ops/tune.h"
 
@@ -60,7 +62,10 @@ static bool plan(struct journal_header *h, struct weights *weights, const char *
 bool record_plan(struct journal_header *h, struct weights *weights,
                  const struct sequence_options *o)
 {
-    return plan(h, weights, o->solver, o->guard, o->strict, o->seed, &o->hparams);
+    struct hparams settled = o->hparams; // as the editor will have them; not to be freed
+    *h = (struct journal_header){0};
+    return control_settle(&settled, o->guard) &&
+           plan(h, weights, o->solver, o->guard, o->strict, o->seed, &settled);
 }
 
 // The bits of a device matrix [n, n], a piece at a time: C of a large model is large.
@@ -128,7 +133,9 @@ bool record_header(struct journal_header *h, struct weights *weights, const stru
 {
     struct device *dev = e->model->dev;
     return plan(h, weights, e->solver->name, e->guard->name, dev->strict, seed, &e->hparams) &&
-           set_hex(h, "text", SETTING_TEXT, e->text_id) && set_contexts(h, &e->contexts) &&
+           set_hex(h, "text", SETTING_TEXT, e->text_id) &&
+           (!e->grad_id || set_hex(h, "grad_text", SETTING_TEXT, e->grad_id)) &&
+           set_contexts(h, &e->contexts) &&
            journal_set(h, "version", SETTING_MADE, OEDIT_VERSION) &&
            set_device(h, e->model) && set_sites(h, e);
 }
@@ -245,10 +252,10 @@ static bool replay(struct editor *e, struct site *site, const struct journal_edi
     bool ok = true;
     for (uint32_t i = 0; ok && i < r->rank; i++)
         ok = update_load(e->model->dev, r, i, e->u, e->w) &&
-             update_add(e->model->dev, e->u->address, e->w->address, e->site->matrix->address,
-                        c->dim, c->ffn) &&
+             update_edit(e->model->dev, &e->mask, r->number, e->u->address, e->w->address,
+                         e->site->matrix->address, c->dim, c->ffn) &&
              (!e->guard->commit || e->guard->commit(e, &edit));
-    return ok;
+    return ok && memory_replay(e, r);
 }
 
 static struct site *site_of(struct editor *e, uint32_t layer)

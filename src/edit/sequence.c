@@ -10,6 +10,7 @@
 #include "edit/blame.h"
 #include "edit/choose.h"
 #include "edit/many.h"
+#include "edit/memory.h"
 #include "edit/update.h"
 #include "edit/value.h"
 
@@ -26,9 +27,9 @@ static void key_weights(enum key_mean mean, uint32_t count, float *weights)
     }
 }
 
-static bool key_make(struct editor *e, const struct edit *edit, enum key_mean mean, fbuf y)
+bool key_make(const struct model *model, const struct edit *edit, enum key_mean mean, fbuf y)
 {
-    struct device *dev = e->model->dev;
+    struct device *dev = model->dev;
     const struct prompts *p = edit->prompts;
     uint32_t count = p->count - 1, row = edit->first;
     uint32_t *index = mem_new(count, sizeof *index, "lookups");
@@ -48,7 +49,7 @@ static bool key_make(struct editor *e, const struct edit *edit, enum key_mean me
         op_sum_rows(&cmd, (struct sum_rows_args){.x = edit->prepared->key->address,
                                                  .index = index_buffer->address,
                                                  .weight = weight_buffer->address, .y = y,
-                                                 .count = count, .cols = e->model->config.ffn});
+                                                 .count = count, .cols = model->config.ffn});
         ok = cmd_run_once(&cmd);
         cmd_free(&cmd);
     }
@@ -67,9 +68,9 @@ static bool keys_find(struct editor *e, struct edit *edit)
     edit->left = e->solver->left;
     edit->right = e->solver->right;
     if (e->guard->key) e->guard->key(edit);
-    if (!key_make(e, edit, KEY_PLAIN, e->plain_key->address) ||
-        !key_make(e, edit, edit->left, e->left_key->address) ||
-        !key_make(e, edit, edit->right, e->right_key->address))
+    if (!key_make(e->model, edit, KEY_PLAIN, e->plain_key->address) ||
+        !key_make(e->model, edit, edit->left, e->left_key->address) ||
+        !key_make(e->model, edit, edit->right, e->right_key->address))
         return false;
     struct cmd cmd;
     cmd_start(&cmd, e->model->dev, false);
@@ -108,8 +109,8 @@ static bool apply(struct editor *e, struct edit *edit)
                     who, edit->u_norm, edit->w_norm);
     }
     if (edit->u_norm == 0) edit->noop = true;
-    return edit->noop || update_add(e->model->dev, e->u->address, e->w->address,
-                                    e->site->matrix->address, c->dim, c->ffn);
+    return edit->noop || update_edit(e->model->dev, &e->mask, edit->number, e->u->address,
+                                     e->w->address, e->site->matrix->address, c->dim, c->ffn);
 }
 
 // METHOD 2: no edit that changes nothing passes in silence.
@@ -193,9 +194,8 @@ static bool edit_one(struct editor *e, struct edit *edit)
          (!guard->project || (many ? many_project(e, edit) : guard->project(e, edit))) &&
          phase(e, "update") && (many ? many_apply(e, edit) : apply(e, edit)) && phase(e, "guard") &&
          (edit->noop || !guard->commit ||
-          (many ? many_commit(e, edit) : guard->commit(e, edit)));
-    ok = ok && phase(e, "solve") &&
-         (edit->noop || !e->solver->commit || e->solver->commit(e, edit));
+          (many ? many_commit(e, edit) : guard->commit(e, edit))) &&
+         memory_keep(e, edit);
     if (!ok) return false;
     edit->milliseconds = 1e3 * (log_clock() - started);
     warn(e, edit);
@@ -223,10 +223,13 @@ static bool run_prepared(struct editor *e, const struct request *requests,
     return ok;
 }
 
+// What lies below a single edited layer is the same in every run; with several it is not.
 static bool prepare_sites(const struct editor *e, const struct prompts *prompts, uint32_t count,
                           struct prepared prepared[static LAYERS_MAX])
 {
     uint32_t layers[LAYERS_MAX];
+    if (e->site_count == 1)
+        return shelf_prepare(e->shelf, prepared, e->model, prompts, count, e->site->layer);
     for (uint32_t i = 0; i < e->site_count; i++) layers[i] = e->sites[i].layer;
     return prepare(prepared, e->model, prompts, count, layers, e->site_count);
 }

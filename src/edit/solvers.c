@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "edit/key_memory.h"
 #include "edit/solver_ft.h"
 #include "edit/solver_ultra.h"
 
@@ -58,20 +57,43 @@ static bool memit_solve(struct editor *e, struct edit *edit)
     return finish(e, edit, 1 / (e->hparams.lambda + edit->s));
 }
 
+// AlphaEdit: dW = R k^T P (K K^T P + k k^T P + l2 I)^-1, K the earlier keys, P the projector onto C's
+// null space. With q = P k this is R q^T (l2 I + sum q_i q_i^T + q q^T)^-1: the site's factor is that of
+// l2 I and the earlier q_i (edit/memory.h), and what k has of C's large eigenvectors goes first.
+static bool alpha_solve(struct editor *e, struct edit *edit)
+{
+    struct site *s = e->site;
+    if (s->large_count) {
+        struct cmd cmd;
+        cmd_start(&cmd, e->model->dev, false);
+        project_out(&cmd, matrix_of(s->large->address, s->large_count, e->model->config.ffn),
+                    e->left_key->address, s->parts->address, 2);
+        bool ok = cmd_run_once(&cmd);
+        cmd_free(&cmd);
+        if (!ok) return false;
+    }
+    if (!solve_key(e, edit, e->left_key->address, &edit->s)) return false;
+    edit->realised = edit->s / (1 + edit->s);
+    return finish(e, edit, 1 / (1 + edit->s));
+}
+
 static const struct solver rome = {
     .name = "rome", .cite = "ROME; O-Edit Eq. 3", .left = KEY_MEAN, .right = KEY_PLAIN,
-    .solve = rome_solve, .commit = key_memory_commit, .start = key_memory_start,
-    .replay = key_memory_replay, .stop = key_memory_stop,
+    .solve = rome_solve,
 };
 
 static const struct solver memit = {
     .name = "memit", .cite = "MEMIT; O-Edit Eq. 6, Eq. 23", .left = KEY_HALF, .right = KEY_HALF,
-    .solve = memit_solve, .commit = key_memory_commit, .start = key_memory_start,
-    .replay = key_memory_replay, .stop = key_memory_stop,
+    .solve = memit_solve,
+};
+
+static const struct solver alphaedit = {
+    .name = "alphaedit", .cite = "AlphaEdit, Eq. 14; arXiv 2410.02355", .left = KEY_HALF,
+    .right = KEY_HALF, .null_space = true, .solve = alpha_solve,
 };
 
 const struct solver *const solvers[] = {&memit,      &rome,         &solver_ft,
-                                        &solver_ft_l, &solver_ultra, NULL};
+                                        &solver_ft_l, &solver_ultra, &alphaedit, NULL};
 
 const struct solver *solver_find(const char *name)
 {

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "base/status.h"
@@ -174,14 +173,6 @@ static bool plan_write(struct plan *plan, const char *path)
     return file_out_close(&writer.file, ok);
 }
 
-// Under whatever name or link.
-static bool same_file(const char *left, const char *right)
-{
-    struct stat a, b;
-    return stat(left, &a) == 0 && stat(right, &b) == 0 && a.st_dev == b.st_dev &&
-           a.st_ino == b.st_ino;
-}
-
 // All metadata of the source but what a note of the same name replaces.
 static bool records_collect(const struct gguf *gguf, const struct meta *notes, size_t note_count,
                             struct bytes **records, size_t *count)
@@ -248,7 +239,7 @@ bool gguf_write_edited(const struct gguf *gguf, const struct weights *weights, c
                        const struct replacement *edits, size_t edit_count, const struct meta *notes,
                        size_t note_count)
 {
-    if (same_file(gguf->path, path))
+    if (file_same(gguf->path, path))
         return fail(STATUS_FAILED, "cannot write %s: it is the model that is being read (%s)", path,
                     gguf->path);
     struct bytes *records = NULL;

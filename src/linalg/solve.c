@@ -168,32 +168,11 @@ static const char *advice(struct factor *f, char *text, size_t size)
     return text;
 }
 
-// L from C and the shift that is in the state.
-static void factor_columns(struct cmd *cmd, struct factor *f)
-{
-    op_mirror(cmd, (struct mirror_args){.c = f->matrix->address, .n = f->n});
-    for (uint32_t first = 0; first < f->n; first += BLOCK) factor_column(cmd, f, first);
-}
-
-// Runs it and looks at the pivots.
-static bool factor_run(struct cmd *cmd, struct factor *f)
-{
-    float state[STATE_FLOATS] = {0};
-    if (!cmd_run_once(cmd) || !buffer_read(f->dev, f->state, 0, state, sizeof state)) return false;
-    f->shift = state[STATE_SHIFT];
-    if (state[STATE_BAD] == 0) return true;
-    char text[ADVICE];
-    return fail(STATUS_BAD_DATA,
-                "Cholesky of C [%u, %u] with ridge %g: pivot %.0f is %g of a diagonal entry %g, "
-                "so C is not positive definite in f32; %s",
-                f->n, f->n, f->ridge, (double)state[STATE_BAD] - 1, (double)state[STATE_PIVOT],
-                (double)state[STATE_ENTRY], advice(f, text, sizeof text));
-}
-
 bool factor_new(struct device *dev, struct buffer *c, uint32_t n, double ridge,
                 struct factor *factor)
 {
-    *factor = (struct factor){.dev = dev, .n = n, .ridge = ridge, .matrix = c};
+    *factor = (struct factor){.dev = dev, .n = n, .matrix = c};
+    float state[STATE_FLOATS] = {0};
     struct cmd cmd;
     cmd_start(&cmd, dev, false);
     bool ok = factor_buffers(factor);
@@ -201,24 +180,22 @@ bool factor_new(struct device *dev, struct buffer *c, uint32_t n, double ridge,
         op_chol_shift(&cmd, (struct chol_shift_args){.c = c->address,
                                                      .state = factor->state->address, .n = n,
                                                      .ridge = (float)ridge});
+        op_mirror(&cmd, (struct mirror_args){.c = c->address, .n = n});
         op_fill(&cmd, (struct fill_args){.y = work(factor, ZERO), .n = n});
-        factor_columns(&cmd, factor);
-        ok = factor_run(&cmd, factor);
+        for (uint32_t first = 0; first < n; first += BLOCK) factor_column(&cmd, factor, first);
+        ok = cmd_run_once(&cmd) && buffer_read(dev, factor->state, 0, state, sizeof state);
     }
     cmd_free(&cmd);
+    factor->shift = state[STATE_SHIFT];
+    if (ok && state[STATE_BAD] != 0) {
+        char text[ADVICE];
+        ok = fail(STATUS_BAD_DATA,
+                  "Cholesky of C [%u, %u] with ridge %g: pivot %.0f is %g of a diagonal entry %g, "
+                  "so C is not positive definite in f32; %s",
+                  n, n, ridge, (double)state[STATE_BAD] - 1, (double)state[STATE_PIVOT],
+                  (double)state[STATE_ENTRY], advice(factor, text, sizeof text));
+    }
     if (!ok) factor_free(factor);
-    return ok;
-}
-
-bool factor_update(struct factor *f, fbuf v, double scale)
-{
-    struct cmd cmd;
-    cmd_start(&cmd, f->dev, false);
-    op_outer(&cmd, (struct outer_args){.u = v, .v = v, .w = f->matrix->address, .rows = f->n,
-                                       .cols = f->n, .alpha = (float)scale});
-    factor_columns(&cmd, f);
-    bool ok = factor_run(&cmd, f);
-    cmd_free(&cmd);
     return ok;
 }
 
@@ -231,6 +208,33 @@ void factor_free(struct factor *factor)
         buffer_free(factor->dev, &factor->work);
     }
     *factor = (struct factor){0};
+}
+
+bool factor_update(struct factor *f, fbuf v, double scale)
+{
+    const uint32_t n = f->n;
+    fbuf x = work(f, REST), turn = work(f, PANEL);
+    struct cmd cmd;
+    cmd_start(&cmd, f->dev, false);
+    op_axpby(&cmd, (struct axpby_args){.x = v, .y = x, .n = n, .alpha = (float)sqrt(scale)});
+    op_outer(&cmd, (struct outer_args){.u = x, .v = x, .w = f->matrix->address, .rows = n,
+                                       .cols = n, .alpha = 1});
+    for (uint32_t first = 0; first < n; first += BLOCK) {
+        const uint32_t size = block_rows(f, first), below = n - first - size;
+        fbuf corner = at(f->lower, (uint64_t)first * n + first);
+        op_chol_turn(&cmd, (struct chol_turn_args){
+                               .lower = corner, .x = x + 4ull * first, .turn = turn,
+                               .inverse = at(f->inverses, (uint64_t)first * BLOCK), .size = size,
+                               .ldl = n});
+        if (below)
+            op_chol_turn_rows(&cmd, (struct chol_turn_rows_args){
+                                        .lower = corner + 4ull * size * n,
+                                        .x = x + 4ull * (first + size), .turn = turn,
+                                        .rows = below, .size = size, .ldl = n});
+    }
+    bool ok = cmd_run_once(&cmd);
+    cmd_free(&cmd);
+    return ok;
 }
 
 // One refinement: r = b - S x, d = S^-1 r, x <- x + d. norms: |x|, |d|, |r|, |b|

@@ -9,7 +9,6 @@ struct factor {
     struct device *dev;
     uint32_t n;
     float shift;
-    double ridge;
     struct buffer *matrix;   // C, the caller's: [n, n]
     struct buffer *lower;    // L: [n, n], its upper triangle is undefined
     struct buffer *inverses; // of L's diagonal blocks of 64: [n / 64, 64, 64]
@@ -18,16 +17,17 @@ struct factor {
 };
 
 // Only C's lower triangle is read; its upper one is overwritten with the mirror image, which the
-// residuals need. C must stay alive as long as the factor, and be changed by factor_update alone.
+// residuals need. C must stay alive and unchanged as long as the factor.
 // Fails with STATUS_BAD_DATA naming the pivot where C + shift I is not positive definite in f32
 // (a pivot that is NaN, or under 4 eps of its diagonal entry: nothing of it is left), with a ridge
 // that makes it so.
 bool factor_new(struct device *dev, struct buffer *c, uint32_t n, double ridge,
                 struct factor *factor);
-// S <- S + scale v v^T, scale > 0, in C itself, and its factor; the shift stays. v: [n]
-// Factors anew (n^3 / 3 products). After a failure the factor is not to be used. Runs and waits.
-bool factor_update(struct factor *factor, fbuf v, double scale);
 void factor_free(struct factor *factor); // accepts zero
+
+// S <- S + scale v v^T: C and L are changed, L by a rank-one update in O(n^2).  v: [n]  scale > 0
+// Runs and waits.
+bool factor_update(struct factor *factor, fbuf v, double scale);
 
 // How a solve went.
 struct solve_report {

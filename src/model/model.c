@@ -249,6 +249,26 @@ bool model_edit(struct model *model, uint32_t layer)
     if (!buffer_new(model->dev, (uint64_t)down->rows * down->cols * sizeof(float),
                     "the edited matrix", edited))
         return false;
+    model->layers[layer].stored = *down;
     *down = weight_of((*edited)->address, down->rows, down->cols);
     return layer_restore(model, layer);
+}
+
+void model_unedit(struct model *model)
+{
+    for (uint32_t i = 0; i < model->config.layers; i++) {
+        struct layer *layer = &model->layers[i];
+        if (!layer->edited) continue;
+        layer->down = layer->stored;
+        buffer_free(model->dev, &layer->edited);
+    }
+}
+
+void model_exchange(struct model *model, uint32_t layer, struct buffer **matrix)
+{
+    struct layer *l = &model->layers[layer];
+    struct buffer *before = l->edited;
+    l->edited = *matrix;
+    l->down = weight_of(l->edited->address, l->down.rows, l->down.cols);
+    *matrix = before;
 }

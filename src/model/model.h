@@ -12,6 +12,7 @@ struct layer {
     struct weight q, k, v, attn_output; // [heads * head_dim, dim] ... as enum part says
     struct weight gate, up, down;       // [ffn, dim], [ffn, dim], [dim, ffn]
     fbuf q_bias, k_bias, v_bias;        // 0: none
+    struct weight stored;  // down as the file has it, once it is edited
     struct buffer *edited; // down as f32 [dim, ffn], in its place; NULL: it is as the file has it
 };
 
@@ -42,3 +43,7 @@ uint32_t model_dtypes(const struct model *model);
 bool model_edit(struct model *model, uint32_t layer);
 // Undoes all changes of edited matrices; their layers keep their f32 copies.
 bool model_restore(struct model *model);
+// As it was opened: no layer is edited any more.
+void model_unedit(struct model *model);
+// Exchanges the matrix of a layer that is edited for another, f32 [dim, ffn].
+void model_exchange(struct model *model, uint32_t layer, struct buffer **matrix);

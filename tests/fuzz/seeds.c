@@ -153,6 +153,13 @@ int main(int argc, char **argv)
     model_with_words(argv[1], "qwen2");
     model_with_words(argv[1], "gpt-2");
     journal(argv[1]);
+    put(argv[1], "tasks/siqa.jsonl",
+        "{\"context\": \"a\", \"question\": \"b\", \"options\": [\"c\", \"d\"], \"answer\": \"d\"}");
+    put(argv[1], "tasks/csqa.jsonl",
+        "{\"question\": \"a\", \"choices\": {\"label\": [\"A\", \"B\"], \"text\": [\"b\", \"c\"]}, "
+        "\"answerKey\": \"B\"}");
+    put(argv[1], "tasks/lambada.jsonl", "{\"text\": \"some more words\"}\n{\"text\": \"a b\"}");
+    put(argv[1], "tasks/gsm8k.jsonl", "{\"question\": \"a\", \"answer\": \"b #### -$1,234.50\"}");
     put(argv[1], "requests/counterfact.json",
         "[{\"case_id\": 3, \"prompt\": \"A \\u00e9 is in\", \"subject\": \"A \\u00e9\", "
         "\"target_new\": \"b\", \"ground_truth\": \"c\", \"rephrase_prompt\": \"d\", "
