@@ -8,7 +8,7 @@ build=${OEDIT_BUILD:-$root/build}/asan
 cd "$root"
 
 # Left out: what runs the same code once more, on other drivers or against plain C.
-long='^test_(model_smollm2|matrix|selftest|twin_.*|broken)'
+long='^test_(model_smollm2|matrix|selftest|twin_.*|broken|bench|gemm|gemm_coop|numbers)$'
 
 mkdir -p "$build"
 {
