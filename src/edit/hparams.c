@@ -18,7 +18,7 @@ struct asset {
 
 struct field {
     const char *name;
-    enum { WHOLE, REAL } kind;
+    enum { WHOLE, REAL, RARE } kind; // RARE: a real number, told only where it is over 0
     size_t offset;
 };
 
@@ -30,8 +30,8 @@ static const struct field fields[] = {
     FIELD(REAL, lambda2),        FIELD(REAL, lambda3),         FIELD(WHOLE, q_max),
     FIELD(REAL, ridge),          FIELD(WHOLE, contexts),       FIELD(WHOLE, context_short),
     FIELD(WHOLE, context_long),  FIELD(WHOLE, block),          FIELD(WHOLE, stats_tokens),
-    FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),           FIELD(REAL, key_memory),
-    FIELD(REAL, null_threshold), FIELD(REAL, l2),
+    FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),           FIELD(RARE, key_memory),
+    FIELD(RARE, null_threshold), FIELD(RARE, l2),
 };
 
 const char *const ablation_names[ABLATIONS] = {"none", "grad", "edits", "eq26"};
@@ -178,8 +178,9 @@ bool hparams_each(const struct hparams *h,
          (!(h->knob > 0) || number(user, "knob", h->knob));
     for (size_t i = 0; ok && i < sizeof fields / sizeof *fields; i++) {
         const void *at = (const char *)h + fields[i].offset;
-        ok = number(user, fields[i].name, fields[i].kind == WHOLE ? (double)*(const uint32_t *)at
-                                                                  : *(const double *)at);
+        const bool whole = fields[i].kind == WHOLE;
+        const double value = whole ? (double)*(const uint32_t *)at : *(const double *)at;
+        ok = (fields[i].kind == RARE && !(value > 0)) || number(user, fields[i].name, value);
     }
     return ok;
 }

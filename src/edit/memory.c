@@ -29,7 +29,8 @@ void memory_stop(struct editor *e)
     if (e->solver && !e->solver->make) buffer_free(e->model->dev, &e->notes);
 }
 
-// lambda (C + (weight / lambda) sum k k^T), or l2 I + sum k k^T: the site's factor is that of the bracket.
+// lambda (C + (weight / lambda) sum k k^T), or l2 I + sum k k^T: the site's factor is that of the
+// bracket.
 static bool add(struct editor *e)
 {
     return factor_update(&e->site->factor, e->notes->address, weight(e));

@@ -63,16 +63,28 @@ static bool memit_solve(struct editor *e, struct edit *edit)
 static bool alpha_solve(struct editor *e, struct edit *edit)
 {
     struct site *s = e->site;
-    if (s->large_count) {
-        struct cmd cmd;
+    const uint32_t ffn = e->model->config.ffn, dim = e->model->config.dim;
+    fbuf key = e->left_key->address;
+    double before = 0, after = 0;
+    if (!editor_dot(e, key, key, ffn, &before)) return false;
+    struct cmd cmd;
+    cmd_start(&cmd, e->model->dev, false);
+    if (s->large_count)
+        project_out(&cmd, matrix_of(s->large->address, s->large_count, ffn), key,
+                    s->parts->address, 2);
+    bool ok = cmd_run_once(&cmd) && editor_dot(e, key, key, ffn, &after);
+    cmd_free(&cmd);
+    if (!ok) return false;
+    if (after <= 1e-10 * before) { // rounding alone
+        edit->why = "nothing of its key lies in the null space of C";
         cmd_start(&cmd, e->model->dev, false);
-        project_out(&cmd, matrix_of(s->large->address, s->large_count, e->model->config.ffn),
-                    e->left_key->address, s->parts->address, 2);
-        bool ok = cmd_run_once(&cmd);
+        op_fill(&cmd, (struct fill_args){.y = e->u->address, .n = dim});
+        op_fill(&cmd, (struct fill_args){.y = e->w->address, .n = ffn});
+        ok = cmd_run_once(&cmd);
         cmd_free(&cmd);
-        if (!ok) return false;
+        return ok;
     }
-    if (!solve_key(e, edit, e->left_key->address, &edit->s)) return false;
+    if (!solve_key(e, edit, key, &edit->s)) return false;
     edit->realised = edit->s / (1 + edit->s);
     return finish(e, edit, 1 / (1 + edit->s));
 }
