@@ -90,7 +90,8 @@ runs() {
     mkdir -p "$to/etc/vulkan/icd.d" "$to/tmp" "$to/proc"
     sed -E "s,(\"library_path\": *\")[^\"]*,\1$library," "$driver" > "$to/etc/vulkan/icd.d/driver.json"
     cp "$work/base.gguf" "$to/tmp"
-    if ! env -i "$(command -v "${enter[0]}")" "${enter[@]:1}" "$to" "$oedit" logits -m /tmp/base.gguf \
+    # A driver of tools/drivers.sh brings libraries of its own.
+    if ! env -i "LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}" "$(command -v "${enter[0]}")" "${enter[@]:1}" "$to" "$oedit" logits -m /tmp/base.gguf \
         -p "the" --json > "$work/said" 2> "$work/err"; then
         cat "$work/said" "$work/err"
         lack "$oedit logits in an empty root"

@@ -265,7 +265,7 @@ static void run_make(struct run *r, struct rig *rig, const char *solver, const c
 static void run_end(struct run *r)
 {
     trail_free(&r->live);
-    trail_free(&r->live);
+    free(r->room.data);
     editor_close(&r->editor);
     model_close(&r->model);
     tokenizer_free(&r->tokenizer);

@@ -21,7 +21,8 @@ add_custom_command(OUTPUT ${MADE}/oedit.1.gz COMMAND gzip -9nkf ${MADE}/oedit.1
 
 # liboedit.a is one object in which only oedit_... can be seen: a program that links it may have a
 # fail() or a volk of its own.
-set(INSIDE --whole-archive $<TARGET_FILE:core> --no-whole-archive ${PCRE2_STATIC})
+set(INSIDE --whole-archive $<TARGET_FILE:core> --no-whole-archive ${PCRE2_STATIC}
+           ${UTF8PROC_STATIC})
 set(CJSON_LINK -lcjson)
 if(OEDIT_CJSON_SOURCE)
   list(APPEND INSIDE $<TARGET_FILE:cjson>)

@@ -25,7 +25,8 @@ set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
 # `copyright`, and a changelog.
 file(READ LICENSE LICENCE)
 set(COPYRIGHT "oedit\n\n${LICENCE}")
-foreach(PACKAGE IN ITEMS libcjson-dev libpcre2-dev libvulkan-volk-dev libvulkan-dev libxxhash-dev libstb-dev)
+foreach(PACKAGE IN ITEMS libcjson-dev libpcre2-dev libutf8proc-dev libvulkan-volk-dev libvulkan-dev
+                         libxxhash-dev libstb-dev fonts-dejavu-core)
   if(EXISTS /usr/share/doc/${PACKAGE}/copyright)
     file(READ /usr/share/doc/${PACKAGE}/copyright LICENCE)
     string(APPEND COPYRIGHT "\n--- contains code of Debian's package ${PACKAGE}:\n\n${LICENCE}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds build/windows/oedit.exe with mingw-w64. cJSON and PCRE2 come from the distribution's source
+# Builds build/windows/oedit.exe with mingw-w64. cJSON, PCRE2 and utf8proc come from the distribution's source
 # packages, headers from its -dev packages. Not tried on Windows itself; see tests/windows.sh.
 # usage: tools/windows.sh [CMAKE-OPTIONS...]       exit code 77: something it needs cannot be had
 set -euo pipefail
@@ -37,6 +37,7 @@ source_of() {
 }
 source_of cjson
 source_of pcre2
+source_of utf8proc
 
 # Headers that are the same on every system, without the rest of /usr/include.
 rm -rf "$out/include"
@@ -51,10 +52,13 @@ cross=(-G Ninja -DCMAKE_SYSTEM_NAME=Windows -DCMAKE_SYSTEM_PROCESSOR=x86_64 "-DC
 cmake -S "$out/source/pcre2" -B "$out/pcre2" "${cross[@]}" -DCMAKE_BUILD_TYPE=Release \
     -DPCRE2_BUILD_PCRE2GREP=OFF -DPCRE2_BUILD_TESTS=OFF -DBUILD_SHARED_LIBS=OFF
 cmake --build "$out/pcre2"
-ln -s "$out/pcre2/pcre2.h" "$out/include/"
+cmake -S "$out/source/utf8proc" -B "$out/utf8proc" "${cross[@]}" -DCMAKE_BUILD_TYPE=Release \
+    -DBUILD_SHARED_LIBS=OFF
+cmake --build "$out/utf8proc"
+ln -s "$out/pcre2/pcre2.h" "$out/source/utf8proc/utf8proc.h" "$out/include/"
 cmake -S . -B "$out" "${cross[@]}" -DOEDIT_TESTS=OFF -DOEDIT_CJSON_SOURCE="$out/cjson" \
     -DVOLK_INCLUDE="$out/include" -DSTB_INCLUDE="$out/include/stb" \
-    -DPCRE2_STATIC="$out/pcre2/libpcre2-8.a" "$@"
+    -DPCRE2_STATIC="$out/pcre2/libpcre2-8.a" -DUTF8PROC_STATIC="$out/utf8proc/libutf8proc.a" "$@"
 cmake --build "$out"
 x86_64-w64-mingw32-strip -o "$out/oedit.stripped.exe" "$out/oedit.exe"
 mv "$out/oedit.stripped.exe" "$out/oedit.exe"

@@ -1,12 +1,10 @@
 // Edited copies of folders: only the shard that holds an edited tensor is written anew.
-#define _GNU_SOURCE
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "base/file.h"
+#include "base/folder.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -178,31 +176,14 @@ static bool wanted(const struct copy *copy, const char *name)
     return true;
 }
 
-// config.json, the tokenizer's files, generation_config.json and what else stands there.
-static bool others_write(const struct copy *copy)
+static bool other_write(void *user, const char *name, enum folder_thing what)
 {
-    const char *source = copy->set->folder;
-    DIR *folder = opendir(source);
-    if (!folder) return fail(STATUS_FAILED, "cannot read folder %s: %s", source, strerror(errno));
-    bool ok = true;
-    for (struct dirent *entry; ok && (entry = readdir(folder));) {
-        struct stat info;
-        if (!wanted(copy, entry->d_name)) continue;
-        if (fstatat(dirfd(folder), entry->d_name, &info, 0) != 0 || !S_ISREG(info.st_mode))
-            continue;
-        char *from = safetensors_path(copy->set, entry->d_name);
-        ok = from && folder_out_copy(&copy->out, from, entry->d_name, false);
-        free(from);
-    }
-    closedir(folder);
+    const struct copy *copy = user;
+    if (what != THING_FILE || !wanted(copy, name)) return true;
+    char *from = safetensors_path(copy->set, name);
+    bool ok = from && folder_out_copy(&copy->out, from, name, false);
+    free(from);
     return ok;
-}
-
-static bool same_folder(const char *left, const char *right)
-{
-    struct stat a, b;
-    return stat(left, &a) == 0 && stat(right, &b) == 0 && a.st_dev == b.st_dev &&
-           a.st_ino == b.st_ino;
 }
 
 bool safetensors_write_edited(const struct weights *weights, const char *path,
@@ -211,7 +192,7 @@ bool safetensors_write_edited(const struct weights *weights, const char *path,
 {
     struct copy copy = {.weights = weights, .set = weights->state, .edits = edits,
                         .edit_count = edit_count, .notes = notes, .note_count = note_count};
-    if (same_folder(copy.set->folder, path))
+    if (file_same(copy.set->folder, path))
         return fail(STATUS_FAILED, "cannot write %s: it is the model that is being read (%s)", path,
                     weights->path);
     for (size_t i = 0; i < edit_count; i++)
@@ -219,6 +200,8 @@ bool safetensors_write_edited(const struct weights *weights, const char *path,
             return fail(STATUS_FAILED, "cannot write %s: safetensors have no %s, wanted F32, F16 or "
                                        "BF16", path, dtype_table[edits[i].dtype].name);
     if (!folder_out_open(&copy.out, path, "config.json")) return false;
-    bool ok = shards_write(&copy) && index_write(&copy) && others_write(&copy);
+    // The rest is config.json, the tokenizer's files, generation_config.json and what else is there.
+    bool ok = shards_write(&copy) && index_write(&copy) &&
+              folder_each(copy.set->folder, other_write, &copy);
     return folder_out_close(&copy.out, ok);
 }

@@ -172,7 +172,7 @@ static bool lambada_read(const struct record *record, struct task_item *item, ch
     if (!record_text(record, record->object, "text", sentence)) return false;
     char *text = *sentence;
     size_t end = strlen(text), start;
-    while (isspace((unsigned char)text[end - 1])) end--;
+    while (end && isspace((unsigned char)text[end - 1])) end--;
     for (start = end; start && !isspace((unsigned char)text[start - 1]);) start--;
     size_t before = start;
     while (before && isspace((unsigned char)text[before - 1])) before--;
