@@ -61,8 +61,8 @@ static void statistics(struct ref_editor *e, const uint32_t *tokens, uint32_t co
     free(g);
 }
 
-// Eigenvectors of a symmetric matrix as rows, largest eigenvalue first: Jacobi's rotations.
-static void eigenvectors(double *s, double *rows, uint32_t n)
+// Jacobi's rotations.
+void ref_eigenvectors(double *s, double *rows, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) rows[i * n + i] = 1;
     for (int sweep = 0; sweep < 60; sweep++)
@@ -110,7 +110,7 @@ void ref_editor_open(struct ref_editor *e, struct ref_model *model, const struct
     e->directions = ref_zeros((uint64_t)dim * dim);
     e->basis = ref_zeros((uint64_t)dim * dim);
     statistics(e, tokens, count, square);
-    eigenvectors(square, e->directions, dim);
+    ref_eigenvectors(square, e->directions, dim);
     for (uint64_t i = 0; i < ffn; i++) mean += e->moment[i * ffn + i] / (double)ffn;
     for (uint64_t i = 0; i < ffn; i++) e->moment[i * ffn + i] += h->ridge * mean;
     free(square);
@@ -127,7 +127,7 @@ void ref_editor_null_space(struct ref_editor *e)
     memcpy(c, e->moment, square * sizeof *c);
     for (uint32_t i = 0; i < n; i++) mean += c[i * (n + 1)] / n;
     for (uint32_t i = 0; i < n; i++) c[i * (n + 1)] -= mean * e->h->ridge / (1 + e->h->ridge);
-    eigenvectors(c, e->large, n);
+    ref_eigenvectors(c, e->large, n);
     while (e->large_count < n && c[e->large_count * (n + 1)] >= e->h->null_threshold)
         e->large_count++;
     for (uint32_t i = 0; i < n; i++) e->projector[i * (n + 1)] = 1;

@@ -53,3 +53,7 @@ void ref_edit(struct ref_editor *e, const struct ref_request *request, struct re
 void ref_edited_free(struct ref_edited *edited);
 
 double ref_dot(const double *x, const double *y, uint64_t n);
+
+// Eigenvectors of a symmetric matrix s [n, n] as rows, the largest eigenvalue first; s becomes
+// diagonal. rows: [n, n], zero at first
+void ref_eigenvectors(double *s, double *rows, uint32_t n);

@@ -3,12 +3,6 @@
 #include "base/status.h"
 #include "io/journal.h"
 
-// Of a key in what the site's factor is of.
-static double weight(const struct editor *e)
-{
-    return e->solver->null_space ? 1 : e->hparams.key_memory / e->hparams.lambda;
-}
-
 bool memory_start(struct editor *e)
 {
     if (e->solver->null_space && e->hparams.key_memory > 0)
@@ -29,11 +23,13 @@ void memory_stop(struct editor *e)
     if (e->solver && !e->solver->make) buffer_free(e->model->dev, &e->notes);
 }
 
-// lambda (C + (weight / lambda) sum k k^T), or l2 I + sum k k^T: the site's factor is that of the
-// bracket.
+// lambda (C + (weight / lambda) sum k k^T): the site's factor is that of the bracket; or, with
+// AlphaEdit, l2 I + sum k k^T.
 static bool add(struct editor *e)
 {
-    return factor_update(&e->site->factor, e->notes->address, weight(e));
+    if (e->solver->null_space) return thin_push(&e->site->earlier, e->notes->address);
+    return factor_update(&e->site->factor, e->notes->address,
+                         e->hparams.key_memory / e->hparams.lambda);
 }
 
 bool memory_keep(struct editor *e, struct edit *edit)

@@ -1,13 +1,12 @@
-#define XXH_INLINE_ALL
 #include "edit/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
 #include "base/mem.h"
 #include "base/status.h"
 #include "edit/controls.h"
+#include "edit/fingerprint.h"
 #include "edit/guards.h"
 #include "edit/memory.h"
 #include "edit/update.h"
@@ -68,26 +67,6 @@ bool record_plan(struct journal_header *h, struct weights *weights,
            plan(h, weights, o->solver, o->guard, o->strict, o->seed, &settled);
 }
 
-// The bits of a device matrix [n, n], a piece at a time: C of a large model is large.
-static bool set_digest(struct journal_header *h, const char *name, struct device *dev,
-                       struct buffer *buffer, uint64_t n)
-{
-    const uint64_t bytes = n * n * sizeof(float); // a buffer may be larger than asked for
-    enum { PIECE = 16 << 20 };
-    XXH3_state_t *state = XXH3_createState();
-    uint8_t *piece = mem_new(PIECE, 1, "a checksum");
-    bool ok = state && piece && XXH3_64bits_reset(state) == XXH_OK;
-    for (uint64_t at = 0, size; ok && at < bytes; at += size) {
-        size = bytes - at < PIECE ? bytes - at : PIECE;
-        ok = buffer_read(dev, buffer, at, piece, size) &&
-             XXH3_64bits_update(state, piece, (size_t)size) == XXH_OK;
-    }
-    ok = ok && set_hex(h, name, SETTING_MADE, XXH3_64bits_digest(state));
-    XXH3_freeState(state);
-    free(piece);
-    return ok;
-}
-
 static bool set_contexts(struct journal_header *h, const struct contexts *c)
 {
     char name[32];
@@ -120,10 +99,13 @@ static bool set_sites(struct journal_header *h, const struct editor *e)
         snprintf(moment, sizeof moment, "C%s", number);
         snprintf(condition, sizeof condition, "condition%s", number);
         snprintf(directions, sizeof directions, "grad G%s", number);
-        ok = (!s->moment ||
-              (set_digest(h, moment, dev, s->moment, c->ffn) &&
+        uint64_t bits = 0;
+        ok = (!s->measured ||
+              (set_hex(h, moment, SETTING_MADE, s->moment_bits) &&
                journal_set_number(h, condition, SETTING_NUMBER | SETTING_MADE, s->condition))) &&
-             (!s->directions || set_digest(h, directions, dev, s->directions, c->dim));
+             (!s->directions ||
+              (fingerprint_take(dev, s->directions, 4ull * c->dim * c->dim, &bits) &&
+               set_hex(h, directions, SETTING_MADE, bits)));
     }
     return ok;
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "edit/fingerprint.h"
 #include "edit/stats.h"
 
 // Directions whose singular value is rounding error mean nothing: they are never used.
@@ -43,43 +44,34 @@ static bool moment_factor(struct site *s, struct model *model, double ridge)
     return true;
 }
 
-// AlphaEdit, sec. 3: P takes out the eigenvectors of C whose eigenvalues are not small.
+// AlphaEdit: P and the sum of the earlier keys, of which there are none.
 static bool null_space(struct site *s, struct model *model, struct weights *weights,
                        const struct hparams *h, const struct corpus *corpus)
 {
-    const uint32_t n = model->config.ffn;
-    struct device *dev = model->dev;
-    float *values = mem_new(n, sizeof *values, "eigenvalues");
-    float *unit = mem_new((uint64_t)n * n, sizeof *unit, "l2 I");
-    bool ok = values && unit &&
-              stats_spectrum(model, weights, corpus, s->layer, s->moment, &s->large, values);
-    while (ok && s->large_count < n && (double)values[s->large_count] >= h->null_threshold)
-        s->large_count++;
-    for (uint32_t i = 0; ok && i < n; i++) unit[(uint64_t)i * (n + 1)] = (float)h->l2;
-    if (ok && s->large_count == n)
-        ok = fail(STATUS_USAGE, "--null-threshold %g: C of layer %u has eigenvalues from %.3g to "
-                                "%.3g: none is under it, and nothing would be left of an edit",
-                  h->null_threshold, s->layer, (double)values[0], (double)values[n - 1]);
-    if (ok && !s->large_count)
-        log_warn("--null-threshold %g: all eigenvalues of C of layer %u are under it, so that the "
-                 "text's keys are not kept from any edit", h->null_threshold, s->layer);
-    if (ok)
-        log_say("layer %u: C has %u of %u eigenvalues under %g: the space that edits are kept to",
-                s->layer, n - s->large_count, n, h->null_threshold);
-    ok = ok && buffer_from(dev, unit, 4ull * n * n, "l2 I", &s->unit) &&
-         buffer_new(dev, 4ull * n, "coefficients", &s->parts) &&
-         factor_new(dev, s->unit, n, 0, &s->factor);
+    enum { FIRST_ROOM = 16 };
+    if (!(h->l2 > 0))
+        return fail(STATUS_USAGE, "--l2: got %g, solver alphaedit wants more than 0", h->l2);
+    bool ok = null_space_new(&s->null_space, model, weights, h, corpus, s->layer, s->moment) &&
+              thin_new(model->dev, model->config.ffn, h->l2, FIRST_ROOM, &s->earlier);
+    buffer_free(model->dev, &s->moment);
     s->condition = 1;
-    free(values);
-    free(unit);
     return ok;
+}
+
+static bool moment_measure(struct site *s, struct model *model, struct weights *weights,
+                           const struct corpus *corpus)
+{
+    const uint64_t ffn = model->config.ffn;
+    s->measured = stats_moment(model, weights, corpus, s->layer, &s->moment) &&
+                  fingerprint_take(model->dev, s->moment, 4 * ffn * ffn, &s->moment_bits);
+    return s->measured;
 }
 
 bool site_measure(struct site *s, struct model *model, struct weights *weights,
                   const struct hparams *h, bool null, const struct corpus *all,
                   const struct corpus *part)
 {
-    return (!all || (stats_moment(model, weights, all, s->layer, &s->moment) &&
+    return (!all || (moment_measure(s, model, weights, all) &&
                      (null ? null_space(s, model, weights, h, all)
                            : moment_factor(s, model, h->ridge)))) &&
            (!part || directions(s, model, weights, part));
@@ -89,9 +81,8 @@ void site_free(struct site *s, struct device *dev)
 {
     factor_free(&s->factor);
     buffer_free(dev, &s->moment);
-    buffer_free(dev, &s->large);
-    buffer_free(dev, &s->unit);
-    buffer_free(dev, &s->parts);
+    null_space_free(&s->null_space, dev);
+    thin_free(&s->earlier);
     buffer_free(dev, &s->unfinished);
     buffer_free(dev, &s->directions);
     *s = (struct site){0};

@@ -2,21 +2,21 @@
 #pragma once
 #include "edit/corpus.h"
 #include "edit/hparams.h"
+#include "edit/null_space.h"
 #include "edit/pairs.h"
-#include "linalg/project.h"
-#include "linalg/solve.h"
+#include "linalg/thin.h"
 
 struct site {
     uint32_t layer;
     struct buffer *matrix; // W [dim, ffn] f32, the model's
     uint32_t edits;        // that are in it
-    struct buffer *moment; // C [ffn, ffn]
+    bool measured;         // C was, and had these bits
+    uint64_t moment_bits;
+    struct buffer *moment; // C [ffn, ffn]; AlphaEdit does without, once it has its null space
     struct factor factor;
     double condition; // of C + shift I, estimated
-    // AlphaEdit: eigenvectors of C with eigenvalues from null_threshold on, as rows; l2 I, which the
-    // factor is of.
-    struct buffer *large, *unit, *parts; // [ffn, ffn], [ffn, ffn], [ffn]
-    uint32_t large_count;
+    struct null_space null_space; // AlphaEdit: of C
+    struct thin earlier;          // and l2 I + sum P k (P k)^T over the earlier keys
     // Guards: V, and grad G's left singular vectors as rows, with those in use after Eq. 26.
     struct basis basis, joint; // V; V and G together (the exact projector)
     uint32_t joint_rows;       // of G in joint
@@ -31,7 +31,7 @@ struct site {
 
 // C of the site's layer from `all`, factored once: that it can be solved with is known before the
 // first edit. The directions of grad G from `part`. Neither where the text is NULL.
-// null_space: what is factored is not C but l2 I, and C's large eigenvectors are found (AlphaEdit).
+// null_space: C is not factored and not kept, but its null space is found (AlphaEdit).
 bool site_measure(struct site *site, struct model *model, struct weights *weights,
                   const struct hparams *hparams, bool null_space, const struct corpus *all,
                   const struct corpus *part);

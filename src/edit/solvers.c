@@ -7,16 +7,23 @@
 #include "edit/solver_ft.h"
 #include "edit/solver_ultra.h"
 
+#define CONDITION_MOST 1e6 // that is always solved with (linalg/solve.h)
+
+// s = w . key, of w = S^-1 k with S positive definite.
+static bool product(struct editor *e, struct edit *edit, fbuf key, const char *help)
+{
+    if (!editor_dot(e, e->w->address, key, e->model->config.ffn, &edit->s)) return false;
+    if (isfinite(edit->s) && edit->s > 0) return true;
+    return fail(STATUS_BAD_DATA, "edit %u: k^T C^-1 k is %g, wanted more than 0; try %s",
+                edit->number, edit->s, help);
+}
+
 // editor->w = C^-1 k_left, and its product with a key.
-static bool solve_key(struct editor *e, struct edit *edit, fbuf key, double *product)
+static bool solve_key(struct editor *e, struct edit *edit, fbuf key)
 {
     struct solve_report report = {0};
-    if (!factor_solve(&e->site->factor, e->left_key->address, e->w->address, &report) ||
-        !editor_dot(e, e->w->address, key, e->model->config.ffn, product))
-        return false;
-    if (isfinite(*product) && *product > 0) return true;
-    return fail(STATUS_BAD_DATA, "edit %u: k^T C^-1 k is %g, wanted more than 0; try --ridge 1e-4",
-                edit->number, *product);
+    return factor_solve(&e->site->factor, e->left_key->address, e->w->address, &report) &&
+           product(e, edit, key, "--ridge 1e-4");
 }
 
 // editor->u = R, editor->w *= scale. R is delta, or v* - W k_right (R-Edit).
@@ -43,7 +50,7 @@ static bool finish(struct editor *e, const struct edit *edit, double scale)
 // O-Edit Eq. 3: dW = Lambda (C^-1 k*)^T, Lambda = (v* - W k*) / (C^-1 k*)^T k*.
 static bool rome_solve(struct editor *e, struct edit *edit)
 {
-    if (!solve_key(e, edit, e->right_key->address, &edit->s)) return false;
+    if (!solve_key(e, edit, e->right_key->address)) return false;
     edit->realised = 1;
     return finish(e, edit, 1 / edit->s);
 }
@@ -52,39 +59,50 @@ static bool rome_solve(struct editor *e, struct edit *edit)
 // (C^-1 k*)^T / (lambda + s), s = k*^T C^-1 k*, and dW k* = s / (lambda + s) R.
 static bool memit_solve(struct editor *e, struct edit *edit)
 {
-    if (!solve_key(e, edit, e->left_key->address, &edit->s)) return false;
+    if (!solve_key(e, edit, e->left_key->address)) return false;
     edit->realised = edit->s / (e->hparams.lambda + edit->s);
     return finish(e, edit, 1 / (e->hparams.lambda + edit->s));
 }
 
+// Nothing is left to write: u = 0, w = 0.
+static bool give_up(struct editor *e)
+{
+    struct cmd cmd;
+    cmd_start(&cmd, e->model->dev, false);
+    op_fill(&cmd, (struct fill_args){.y = e->u->address, .n = e->model->config.dim});
+    op_fill(&cmd, (struct fill_args){.y = e->w->address, .n = e->model->config.ffn});
+    bool ok = cmd_run_once(&cmd);
+    cmd_free(&cmd);
+    return ok;
+}
+
 // AlphaEdit: dW = R k^T P (K K^T P + k k^T P + l2 I)^-1, K the earlier keys, P the projector onto C's
-// null space. With q = P k this is R q^T (l2 I + sum q_i q_i^T + q q^T)^-1: the site's factor is that of
-// l2 I and the earlier q_i (edit/memory.h), and what k has of C's large eigenvectors goes first.
+// null space. P is symmetric and P P = P, so with q = P k this is R q^T (S + q q^T)^-1, S = l2 I +
+// sum q_i q_i^T over the earlier ones (edit/memory.h): R (S^-1 q)^T / (1 + q^T S^-1 q).
 static bool alpha_solve(struct editor *e, struct edit *edit)
 {
     struct site *s = e->site;
-    const uint32_t ffn = e->model->config.ffn, dim = e->model->config.dim;
+    const uint32_t ffn = e->model->config.ffn;
     fbuf key = e->left_key->address;
     double before = 0, after = 0;
     if (!editor_dot(e, key, key, ffn, &before)) return false;
     struct cmd cmd;
     cmd_start(&cmd, e->model->dev, false);
-    if (s->large_count)
-        project_out(&cmd, matrix_of(s->large->address, s->large_count, ffn), key,
-                    s->parts->address, 2);
+    null_space_project(&cmd, &s->null_space, key);
     bool ok = cmd_run_once(&cmd) && editor_dot(e, key, key, ffn, &after);
     cmd_free(&cmd);
     if (!ok) return false;
     if (after <= 1e-10 * before) { // rounding alone
         edit->why = "nothing of its key lies in the null space of C";
-        cmd_start(&cmd, e->model->dev, false);
-        op_fill(&cmd, (struct fill_args){.y = e->u->address, .n = dim});
-        op_fill(&cmd, (struct fill_args){.y = e->w->address, .n = ffn});
-        ok = cmd_run_once(&cmd);
-        cmd_free(&cmd);
-        return ok;
+        return give_up(e);
     }
-    if (!solve_key(e, edit, key, &edit->s)) return false;
+    const double condition = 1 + (s->earlier.mass + after) / e->hparams.l2;
+    if (!(condition <= CONDITION_MOST))
+        return fail(STATUS_BAD_DATA, "edit %u: L2 I + sum of P k k^T P has a condition of up to "
+                                     "%.1e, wanted at most %.0e; take a larger --l2 than %g",
+                    edit->number, condition, CONDITION_MOST, e->hparams.l2);
+    if (!thin_solve(&s->earlier, key, e->w->address) || !product(e, edit, key, "a larger --l2"))
+        return false;
     edit->realised = edit->s / (1 + edit->s);
     return finish(e, edit, 1 / (1 + edit->s));
 }

@@ -62,23 +62,41 @@ struct matrix basis_matrix(const struct basis *basis)
     return matrix_of(basis->vectors->address, basis->rows, basis->dim);
 }
 
-// y <- y - coef v, over the rows from..to of v.
-static void subtract_part(struct cmd *cmd, struct matrix coef, struct matrix v, struct matrix y,
-                          uint32_t from, uint32_t to)
+// y <- y + sign coef v, over the rows from..to of v.
+static void combine_part(struct cmd *cmd, struct matrix coef, struct matrix v, struct matrix y,
+                         float sign, uint32_t from, uint32_t to)
 {
     if (from == to) return;
     coef.data += 4ull * from;
     v.data += 4ull * from * v.stride;
     coef.cols = v.rows = to - from;
-    gemm_nn(cmd, coef, v, y, -1, 1);
+    gemm_nn(cmd, coef, v, y, sign, 1);
 }
 
 // The rows past a multiple of four go separately: only they load slowly.
-static void subtract(struct cmd *cmd, struct matrix coef, struct matrix v, struct matrix y)
+static void combine(struct cmd *cmd, struct matrix coef, struct matrix v, struct matrix y,
+                    float sign)
 {
     uint32_t most = v.rows / GROUP * GROUP;
-    subtract_part(cmd, coef, v, y, 0, most);
-    subtract_part(cmd, coef, v, y, most, v.rows);
+    combine_part(cmd, coef, v, y, sign, 0, most);
+    combine_part(cmd, coef, v, y, sign, most, v.rows);
+}
+
+void project_add(struct cmd *cmd, struct matrix v, fbuf u, fbuf coef)
+{
+    combine(cmd, matrix_of(coef, 1, v.rows), v, matrix_of(u, 1, v.cols), 1);
+}
+
+void project_onto(struct cmd *cmd, struct matrix v, fbuf u, fbuf coef, uint32_t passes)
+{
+    assert(v.stride == v.cols);
+    for (uint32_t i = 0; i < passes; i++) {
+        if (v.rows)
+            op_dot_rows(cmd, (struct dot_rows_args){.x = v.data, .w = u, .y = coef,
+                                                    .rows = v.rows, .cols = v.cols});
+        op_fill(cmd, (struct fill_args){.y = u, .n = v.cols});
+        project_add(cmd, v, u, coef);
+    }
 }
 
 void project_out(struct cmd *cmd, struct matrix v, fbuf u, fbuf coef, uint32_t passes)
@@ -88,7 +106,7 @@ void project_out(struct cmd *cmd, struct matrix v, fbuf u, fbuf coef, uint32_t p
     for (uint32_t i = 0; i < passes; i++) {
         op_dot_rows(cmd, (struct dot_rows_args){.x = v.data, .w = u, .y = coef, .rows = v.rows,
                                                 .cols = v.cols});
-        subtract(cmd, matrix_of(coef, 1, v.rows), v, matrix_of(u, 1, v.cols));
+        combine(cmd, matrix_of(coef, 1, v.rows), v, matrix_of(u, 1, v.cols), -1);
     }
 }
 
@@ -99,7 +117,7 @@ void project_rows(struct cmd *cmd, struct matrix g, struct matrix v, fbuf coef, 
     c.stride = rounded(v.rows);
     for (uint32_t i = 0; i < passes; i++) {
         gemm_nt(cmd, g, v, c, 1, 0);
-        subtract(cmd, c, v, g);
+        combine(cmd, c, v, g, -1);
     }
 }
 

@@ -26,6 +26,12 @@ bool basis_push(struct basis *basis, fbuf u, float *kept);
 // rounding when v is (O-Edit Eq. 15). Recorded.
 void project_out(struct cmd *cmd, struct matrix v, fbuf u, fbuf coef, uint32_t passes);
 
+// u <- V V^T u, `passes` times: two leave nothing outside of an orthonormal v's span. Recorded.
+void project_onto(struct cmd *cmd, struct matrix v, fbuf u, fbuf coef, uint32_t passes);
+
+// u <- u + V coef.  coef: [r]  Recorded.
+void project_add(struct cmd *cmd, struct matrix v, fbuf u, fbuf coef);
+
 // G <- G - (G V) V^T.  g: [q, d]  v: [r, d]  coef: scratch, [q, r rounded up
 // to a multiple of 4] (O-Edit Eq. 26). Recorded.
 void project_rows(struct cmd *cmd, struct matrix g, struct matrix v, fbuf coef, uint32_t passes);
