@@ -66,6 +66,36 @@ static void test_round(void **state)
     oedit_close(o);
 }
 
+// One handle for each list of layers: the edit goes where it says, and nowhere it does not.
+static void test_layers(void **state)
+{
+    (void)state;
+    char prompt[64];
+    snprintf(prompt, sizeof prompt, "%s %s", tiny_words[0], tiny_words[1]);
+    struct oedit_settings with = settings;
+    const char *const good[] = {"0", "0-2"};
+    for (int i = 0; i < 2; i++) {
+        with.layers = good[i];
+        with.guard = i ? "wilke" : "none";
+        struct oedit *o = oedit_open(tiny_path("base.gguf"), &with);
+        bool ok = o && oedit_edit(o, prompt, tiny_words[0], tiny_words[2]) &&
+                  oedit_save(o, tiny_path(good[i]));
+        if (!ok) fprintf(stderr, "%s\n", oedit_error());
+        assert_true(ok);
+        oedit_close(o);
+    }
+    const char *const bad[] = {"0-3", "2-1", "zero"};
+    for (int i = 0; i < 3; i++) {
+        with.layers = bad[i];
+        struct oedit *o = oedit_open(tiny_path("base.gguf"), &with);
+        assert_non_null(o);
+        assert_false(oedit_edit(o, prompt, tiny_words[0], tiny_words[2]));
+        assert_non_null(strstr(oedit_error(), "--layers: got"));
+        oedit_clear();
+        oedit_close(o);
+    }
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -77,7 +107,7 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_round),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_round), cmocka_unit_test(test_layers),
                                        cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, start, end);
 }

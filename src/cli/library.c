@@ -6,6 +6,7 @@
 #include "cli/opened.h"
 #include "cli/save.h"
 #include "edit/finish.h"
+#include "edit/layers.h"
 #include "edit/record.h"
 #include "oedit.h"
 
@@ -37,8 +38,13 @@ static bool editor_ready(struct oedit *o)
     struct sequence_options options = {.solver = s->solver ? s->solver : "memit",
                                        .guard = s->guard ? s->guard : "none",
                                        .text = s->text, .tokens = s->tokens, .seed = s->seed};
-    if (!hparams_open(&options.hparams, &o->opened.model.config, options.solver, NULL))
+    if (!hparams_open(&options.hparams, &o->opened.model.config, options.solver,
+                      options.guard, NULL))
         return false;
+    if (s->layers && !layers_read(&options.hparams, s->layers, &o->opened.model.config)) {
+        hparams_free(&options.hparams);
+        return false;
+    }
     if (s->ridge > 0) options.hparams.ridge = s->ridge;
     bool ok = editor_open(&o->editor, &o->opened.model, &o->opened.weights, &o->opened.tokenizer,
                           &options);

@@ -73,7 +73,7 @@ static bool facts_ready(struct session *s)
 static bool settings(struct hparams *h, const struct config *config, const char *solver)
 {
     static const char *const prefixes[] = {"the dog", "music of the sea and the city ."};
-    if (!hparams_open(h, config, solver, NULL)) return false;
+    if (!hparams_open(h, config, solver, NULL, NULL)) return false;
     h->layer = 1;
     h->steps = STEPS;
     h->ridge = 0.01;

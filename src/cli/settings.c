@@ -32,8 +32,12 @@ static bool layers_take(struct hparams *h, const struct args *args, const struct
 
 bool settings_open(struct hparams *h, const struct args *args, const struct config *config)
 {
-    if (!hparams_open(h, config, settings_solver(args), args->hparams)) return false;
-    if (args->layer != UINT32_MAX) h->layer = args->layer;
+    if (!hparams_open(h, config, settings_solver(args), settings_guard(args), args->hparams))
+        return false;
+    if (args->layer != UINT32_MAX) {
+        h->layer = args->layer;
+        h->layer_count = 0;
+    }
     if (h->layer >= config->layers) {
         hparams_free(h);
         return fail(STATUS_USAGE, "--layer: got %u, the model has layers 0 to %u", args->layer,

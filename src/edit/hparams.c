@@ -50,16 +50,36 @@ static bool optimizer_read(struct hparams *h, const cJSON *value, const char *wh
                 optimizer_names[0], optimizer_names[1]);
 }
 
+// Words as of --layers, or one number.
+static bool layers_from(struct hparams *h, const cJSON *value, const struct config *config,
+                        const char *where)
+{
+    char one[16];
+    const char *words = value->valuestring;
+    if (cJSON_IsNumber(value)) words = one;
+    snprintf(one, sizeof one, "%.0f", value->valuedouble);
+    if (!words) return fail(STATUS_BAD_DATA, "%s: 'layers' wants text, as \"5-10\"", where);
+    if (layers_read(h, words, config)) return true;
+    char why[256];
+    snprintf(why, sizeof why, "%s", status_message());
+    status_clear();
+    return fail(STATUS_BAD_DATA, "%s: %s", where, why);
+}
+
 // {"name": {"value": 5, "cite": "..."}} or {"name": 5}; -1 keeps what is there.
-static bool section_read(struct hparams *h, const cJSON *section, const char *where)
+static bool section_read(struct hparams *h, const cJSON *section, const struct config *config,
+                         const char *where)
 {
     const cJSON *item;
     cJSON_ArrayForEach(item, section)
     {
         const cJSON *value = cJSON_IsObject(item) ? cJSON_GetObjectItem(item, "value") : item;
         const struct field *field = NULL;
-        if (strcmp(item->string, "optimizer") == 0) {
-            if (!optimizer_read(h, value, where)) return false;
+        const bool optimizer = strcmp(item->string, "optimizer") == 0;
+        if (optimizer || strcmp(item->string, "layers") == 0) {
+            if (!(optimizer ? optimizer_read(h, value, where)
+                            : layers_from(h, value, config, where)))
+                return false;
             continue;
         }
         for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
@@ -98,17 +118,19 @@ static bool texts_read(struct hparams *h, const cJSON *list, const char *where)
     return true;
 }
 
+// What holds for all, then the solver's own, then the guard's.
 static bool document_read(struct hparams *h, const char *text, const char *solver,
-                          const char *where)
+                          const char *guard, const struct config *config, const char *where)
 {
+    const char *const sections[] = {"values", solver, guard};
     const char *end = NULL;
     cJSON *root = cJSON_ParseWithOpts(text, &end, true);
     bool ok = cJSON_IsObject(root) || fail(STATUS_BAD_DATA, "%s: not a JSON object", where);
     const cJSON *name = ok ? cJSON_GetObjectItem(root, "model") : NULL;
     if (cJSON_IsString(name)) snprintf(h->model, sizeof h->model, "%s", name->valuestring);
-    ok = ok && section_read(h, cJSON_GetObjectItem(root, "values"), where) &&
-         section_read(h, cJSON_GetObjectItem(root, solver), where) &&
-         texts_read(h, cJSON_GetObjectItem(root, "context_texts"), where);
+    for (size_t i = 0; ok && i < sizeof sections / sizeof *sections; i++)
+        ok = section_read(h, cJSON_GetObjectItem(root, sections[i]), config, where);
+    ok = ok && texts_read(h, cJSON_GetObjectItem(root, "context_texts"), where);
     cJSON_Delete(root);
     return ok;
 }
@@ -135,7 +157,7 @@ static bool match(const struct asset *asset, const struct config *config, int *n
 }
 
 bool hparams_open(struct hparams *h, const struct config *config, const char *solver,
-                  const char *path)
+                  const char *guard, const char *path)
 {
     *h = (struct hparams){.q_max = UINT32_MAX, .layer = config->layers / 4,
                           .lambda = config->ffn};
@@ -150,8 +172,9 @@ bool hparams_open(struct hparams *h, const struct config *config, const char *so
     }
     char *text = NULL;
     size_t size = 0;
-    bool ok = document_read(h, (const char *)best->text, solver, best->name) &&
-              (!path || (file_read(path, &text, &size) && document_read(h, text, solver, path)));
+    bool ok = document_read(h, (const char *)best->text, solver, guard, config, best->name) &&
+              (!path || (file_read(path, &text, &size) &&
+                         document_read(h, text, solver, guard, config, path)));
     free(text);
     if (config->context && h->block > config->context) h->block = config->context;
     if (ok && h->layer >= config->layers)

@@ -48,9 +48,9 @@ struct hparams {
 };
 
 // The embedded file that matches the model's shape, or defaults; `path` (or NULL) goes on top.
-// `solver`: "memit" or "rome", whose own section comes last.
+// Each file's section "values" holds for all; those named as the solver and the guard come after it.
 bool hparams_open(struct hparams *hparams, const struct config *config, const char *solver,
-                  const char *path);
+                  const char *guard, const char *path);
 
 // All of them by name, in one order: numbers and words. Stops when one returns false.
 bool hparams_each(const struct hparams *hparams,
