@@ -8,7 +8,8 @@ struct oedit; // a model on a device
 struct oedit_settings { // zero or NULL: as the command's defaults
     const char *device; // index or part of a name; NULL: a GPU if there is one
     const char *solver; // "memit", "rome", "ft", "ft-l", "ultraedit", "alphaedit"
-    const char *guard;  // "none", "r-edit", "oedit", "oedit-plus", "wilke", "prune"
+    const char *guard;  // "none", "r-edit", "oedit", "oedit-plus", "wilke", "prune",
+                        // "sphere"
     const char *layers; // as of --layers: "8", or "5-10" for each edit to take the best of them
     const char *text;   // file for the statistics; NULL: the model's own samples
     uint32_t tokens;    // of it

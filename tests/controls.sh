@@ -52,7 +52,8 @@ edit -n 6 -o plain.gguf > out.txt 2> err.txt || wrong "no guard"
 # ---- going on, and apply ----
 for options in "zero --knob 0.25" "fewer-steps --knob 4" "random" "random --knob 1.5" \
     "scale --knob 0.5" "oedit-plus --ablate grad" "oedit-plus --ablate edits --projector exact" \
-    "oedit-plus --ablate eq26" "oedit --ablate grad" "oedit --ablate edits" "oedit --ablate eq26"; do
+    "oedit-plus --ablate eq26" "oedit --ablate grad" "oedit --ablate edits" "oedit --ablate eq26" \
+    "sphere" "sphere --solver ft --rate 0.01" "sphere --solver alphaedit --null-threshold 0.05"; do
     rm -f a.gguf* b.gguf* c.gguf
     # shellcheck disable=SC2206
     guard=(--guard $options)

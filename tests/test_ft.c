@@ -145,7 +145,7 @@ static void test_refused(void **state)
     refused(&d, "ft", "oedit-plus", "--guard oedit-plus projects pairs, the updates of solver ft");
     refused(&d, "ft", "oedit", "the optimisation of v*, which solver ft has not");
     refused(&d, "ft", "r-edit", "--guard r-edit changes k*, which solver ft has not");
-    refused(&d, "ft-l", "none", "'limit' is 0");
+    refused(&d, "ft-l", "none", "--norm-constraint: got 0");
     d.hparams.rate = 1e30;
     must(direct_editor(&d, "ft", "none"));
     assert_false(sequence_run(&d.editor, d.requests, 1, NULL, NULL));

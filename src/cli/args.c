@@ -27,7 +27,7 @@ static const struct option table[] = {
     {"limit", 0, OPTION_U32, AT(limit), "N", "at most N items of a task", C_TASK | C_EXPERIMENT, 1, U32_MAX},
     {"choose", 0, OPTION_CHOICE, AT(choose), "likelihood|generate", "what counts as the answer [likelihood; numbers are generated]", C_TASK | C_EXPERIMENT, 0, 0},
     {"solver", 0, OPTION_CHOICE, AT(solver), "memit|rome|ft|ft-l|ultraedit|alphaedit", "how an edit becomes a matrix [memit]", C_EDIT | C_BENCH, 0, 0},
-    {"guard", 0, OPTION_CHOICE, AT(guard), "none|r-edit|oedit|oedit-plus|wilke|prune|fewer-steps|zero|random|scale", "what keeps edits apart [none]", C_EDIT | C_BENCH, 0, 0},
+    {"guard", 0, OPTION_CHOICE, AT(guard), "none|r-edit|oedit|oedit-plus|wilke|prune|sphere|fewer-steps|zero|random|scale", "what keeps edits apart [none]", C_EDIT | C_BENCH, 0, 0},
     {"knob", 0, OPTION_F32, AT(knob), "X", "of the guards fewer-steps (looks), zero (share), random (directions an edit), scale (eta)", C_EDIT, 0, 1e6},
     {"match", 0, OPTION_TEXT, AT(match), "JOURNAL", "find the knob that makes |dW_total| as large as that run's", C_EDIT, 0, 0},
     {"layer", 0, OPTION_U32, AT(layer), "L", "the edited layer [the model's hparams]", C_EDIT | C_STATS | C_GRAD | C_BENCH, 0, 1000},
@@ -40,6 +40,9 @@ static const struct option table[] = {
     {"key-memory", 0, OPTION_F32, AT(key_memory), "X", "weight of earlier edits' keys beside lambda C; 100 is a good one [0]", C_EDIT, 0, 1e9},
     {"null-threshold", 0, OPTION_F32, AT(null_threshold), "X", "AlphaEdit: smaller eigenvalues of C count as none", C_EDIT, 0, 1e9},
     {"l2", 0, OPTION_F32, AT(l2), "X", "AlphaEdit: weight of |dW|^2", C_EDIT, 1e-6, 1e9},
+    {"sphere-alpha", 0, OPTION_F32, AT(sphere_alpha), "X", "SPHERE: share of an update that is taken out along W's directions", C_EDIT, 0, 1},
+    {"sphere-eta", 0, OPTION_F32, AT(sphere_eta), "X", "SPHERE: share of W's rows that these directions hold", C_EDIT, 0, 0.999},
+    {"norm-constraint", 0, OPTION_F32, AT(norm_constraint), "X", "ft-l: |dW_ij| at most", C_EDIT, 0, 1e6},
     {"lambda1", 0, OPTION_F32, AT(lambda1), "X", "O-Edit: against earlier edits (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda2", 0, OPTION_F32, AT(lambda2), "X", "O-Edit: against implicit knowledge (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda3", 0, OPTION_F32, AT(lambda3), "X", "directions of grad G an edit: q = lambda3 T", C_EDIT, 0, 1e3},
@@ -102,7 +105,7 @@ static const struct option table[] = {
 
 struct args args_default(void)
 {
-    return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .key_memory = NAN, .null_threshold = NAN, .l2 = NAN, .lambda1 = NAN, .lambda2 = NAN,
+    return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .key_memory = NAN, .null_threshold = NAN, .l2 = NAN, .sphere_alpha = NAN, .sphere_eta = NAN, .norm_constraint = NAN, .lambda1 = NAN, .lambda2 = NAN,
                          .lambda3 = NAN, .rate = NAN, .clamp = NAN, .decay = NAN, .kl = NAN,
                          .stop = NAN, .ridge = NAN, .contexts = UINT32_MAX, .q_max = UINT32_MAX,
                          .top = 10, .top_sample = 40, .solver = -1, .optimizer = -1};

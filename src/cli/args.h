@@ -51,6 +51,7 @@ struct args {
         q_max, top_sample;
     uint64_t skip, seed;
     double started; // the clock when the program began
+    float sphere_alpha, sphere_eta, norm_constraint;
     float lambda, key_memory, null_threshold, l2, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, knob, temperature;
 };
 

@@ -14,8 +14,9 @@ const char *settings_solver(const struct args *args)
 
 const char *settings_guard(const struct args *args)
 {
-    return (const char *[]){"none",  "r-edit", "oedit",       "oedit-plus", "wilke",
-                            "prune", "fewer-steps", "zero",   "random",     "scale"}[args->guard];
+    static const char *const names[] = {"none", "r-edit", "oedit", "oedit-plus", "wilke", "prune",
+                                        "sphere", "fewer-steps", "zero", "random", "scale"};
+    return names[args->guard];
 }
 
 static void real(double *to, float from)
@@ -51,6 +52,9 @@ bool settings_open(struct hparams *h, const struct args *args, const struct conf
     real(&h->key_memory, args->key_memory);
     real(&h->null_threshold, args->null_threshold);
     real(&h->l2, args->l2);
+    real(&h->sphere_alpha, args->sphere_alpha);
+    real(&h->sphere_eta, args->sphere_eta);
+    real(&h->limit, args->norm_constraint);
     real(&h->lambda1, args->lambda1);
     real(&h->lambda2, args->lambda2);
     real(&h->lambda3, args->lambda3);

@@ -85,6 +85,8 @@ struct guard { // NULL: leave alone
     // Fills penalties[0] (earlier edits) and [1] (implicit knowledge).
     bool (*loss)(struct editor *editor, struct edit *edit, struct penalty penalties[2]);
     bool (*project)(struct editor *editor, struct edit *edit); // changes editor->u
+    // Changes dW's rows after that: g [n, ffn] is w, or the ws of an edit of several pairs, or dW.
+    bool (*rows)(struct editor *editor, struct matrix g);
     bool (*commit)(struct editor *editor, struct edit *edit);  // after W was updated
     // What an edit of a journal did to the guard's own state before its commit.
     bool (*replay)(struct editor *editor, struct edit *edit);

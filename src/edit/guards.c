@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "edit/controls.h"
 #include "edit/prune.h"
+#include "edit/sphere.h"
 
 // Core gradient space: V, an orthonormal basis of the span of all u (O-Edit Eq. 7, Eq. 11), and
 // the first q left singular vectors of grad G. Everything here is O(d (r + q)) an edit.
@@ -242,7 +243,7 @@ static const struct guard prune = {
 };
 
 const struct guard *const guards[] = {&none,       &r_edit, &oedit, &oedit_plus,
-                                      &wilke,      &prune,  NULL};
+                                      &wilke,      &prune,  &guard_sphere, NULL};
 
 const struct guard *guard_find(const char *name)
 {

@@ -31,7 +31,8 @@ static const struct field fields[] = {
     FIELD(REAL, ridge),          FIELD(WHOLE, contexts),       FIELD(WHOLE, context_short),
     FIELD(WHOLE, context_long),  FIELD(WHOLE, block),          FIELD(WHOLE, stats_tokens),
     FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),           FIELD(RARE, key_memory),
-    FIELD(RARE, null_threshold), FIELD(RARE, l2),
+    FIELD(RARE, null_threshold), FIELD(RARE, l2),              FIELD(RARE, sphere_alpha),
+    FIELD(RARE, sphere_eta),
 };
 
 const char *const ablation_names[ABLATIONS] = {"none", "grad", "edits", "eq26"};

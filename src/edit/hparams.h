@@ -40,6 +40,7 @@ struct hparams {
     double ridge; // times mean(diag C)
     double key_memory; // weight of earlier keys beside lambda C (edit/memory.h)
     double null_threshold, l2; // AlphaEdit: eigenvalues of C that count as none; weight of |dW|^2
+    double sphere_alpha, sphere_eta; // SPHERE (edit/sphere.h)
     double limit; // ft-l: |dW_ij| at most
     uint32_t contexts, context_short, context_long; // prefixes and their tokens
     uint32_t block, stats_tokens, grad_tokens;

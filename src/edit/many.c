@@ -111,6 +111,23 @@ bool many_project(struct editor *e, struct edit *edit)
     return ok;
 }
 
+bool many_rows(struct editor *e, struct edit *edit, bool many)
+{
+    const struct config *c = &e->model->config;
+    const uint32_t rank = many ? edit->rank : 1;
+    const struct buffer *rows = !many ? e->w : rank ? e->ws : e->dense;
+    double before = 0, after = 0;
+    bool ok = (many ? length_of(e, rank, &before)
+                    : editor_dot(e, e->w->address, e->w->address, c->ffn, &before)) &&
+              e->guard->rows(e, matrix_of(rows->address, rank ? rank : c->dim, c->ffn)) &&
+              (many ? length_of(e, rank, &after)
+                    : editor_dot(e, e->w->address, e->w->address, c->ffn, &after));
+    const double kept = after / before;
+    if (before > 0) edit->kept *= many ? kept : sqrt(kept);
+    edit->noop = edit->noop || edit->kept < 1e-6;
+    return ok;
+}
+
 bool many_apply(struct editor *e, struct edit *edit)
 {
     const struct config *c = &e->model->config;

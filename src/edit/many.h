@@ -7,6 +7,8 @@ bool many_room(struct editor *editor, uint32_t rank);
 
 // The guard's projection of each pair's u; `kept` and `noop` are those of the whole dW.
 bool many_project(struct editor *editor, struct edit *edit);
+// The guard's `rows` of the update, of one pair in editor->w unless `many`; `kept` and `noop` too.
+bool many_rows(struct editor *editor, struct edit *edit, bool many);
 // W += dW. |dW| by Frobenius' norm goes to u_norm, 1 to w_norm.
 bool many_apply(struct editor *editor, struct edit *edit);
 // The guard's commit, pair by pair.

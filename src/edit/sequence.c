@@ -192,6 +192,7 @@ static bool edit_one(struct editor *e, struct edit *edit)
     bool many = edit->rank != 1 || e->solver->make;
     ok = ok && phase(e, "guard") &&
          (!guard->project || (many ? many_project(e, edit) : guard->project(e, edit))) &&
+         (!guard->rows || many_rows(e, edit, many)) &&
          phase(e, "update") && (many ? many_apply(e, edit) : apply(e, edit)) && phase(e, "guard") &&
          (edit->noop || !guard->commit ||
           (many ? many_commit(e, edit) : guard->commit(e, edit))) &&

@@ -25,6 +25,8 @@ struct site {
     uint32_t direction_count;  // with singular values above rounding
     struct buffer *implicit_, *coefficients, *norms_v, *norms_g;
     uint32_t draws;             // of a control's random directions
+    struct buffer *principal;   // SPHERE's U as rows [principal_count, ffn]
+    uint32_t principal_count;
     struct pairs pairs;         // for a guard with a finish
     struct buffer *unfinished;  // W, while the matrix is finished (edit/finish.h)
 };

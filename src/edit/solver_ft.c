@@ -120,8 +120,8 @@ static bool ft_make(struct editor *e, struct edit *edit)
 static bool ft_l_start(struct editor *e)
 {
     if (!(e->hparams.limit > 0))
-        return fail(STATUS_USAGE, "solver ft-l: the hyper-parameter 'limit' is %g, wanted more "
-                                  "than 0 (the largest |dW_ij|)", e->hparams.limit);
+        return fail(STATUS_USAGE, "--norm-constraint: got %g, solver ft-l wants more than 0 "
+                                  "(the largest |dW_ij|)", e->hparams.limit);
     return ft_start(e);
 }
 

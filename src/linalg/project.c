@@ -62,24 +62,24 @@ struct matrix basis_matrix(const struct basis *basis)
     return matrix_of(basis->vectors->address, basis->rows, basis->dim);
 }
 
-// y <- y + sign coef v, over the rows from..to of v.
+// y <- y + by coef v, over the rows from..to of v.
 static void combine_part(struct cmd *cmd, struct matrix coef, struct matrix v, struct matrix y,
-                         float sign, uint32_t from, uint32_t to)
+                         float by, uint32_t from, uint32_t to)
 {
     if (from == to) return;
     coef.data += 4ull * from;
     v.data += 4ull * from * v.stride;
     coef.cols = v.rows = to - from;
-    gemm_nn(cmd, coef, v, y, sign, 1);
+    gemm_nn(cmd, coef, v, y, by, 1);
 }
 
 // The rows past a multiple of four go separately: only they load slowly.
 static void combine(struct cmd *cmd, struct matrix coef, struct matrix v, struct matrix y,
-                    float sign)
+                    float by)
 {
     uint32_t most = v.rows / GROUP * GROUP;
-    combine_part(cmd, coef, v, y, sign, 0, most);
-    combine_part(cmd, coef, v, y, sign, most, v.rows);
+    combine_part(cmd, coef, v, y, by, 0, most);
+    combine_part(cmd, coef, v, y, by, most, v.rows);
 }
 
 void project_add(struct cmd *cmd, struct matrix v, fbuf u, fbuf coef)
@@ -110,15 +110,18 @@ void project_out(struct cmd *cmd, struct matrix v, fbuf u, fbuf coef, uint32_t p
     }
 }
 
-void project_rows(struct cmd *cmd, struct matrix g, struct matrix v, fbuf coef, uint32_t passes)
+void project_share(struct cmd *cmd, struct matrix g, struct matrix v, fbuf coef, float share)
 {
     if (!v.rows || !g.rows) return;
     struct matrix c = matrix_of(coef, g.rows, v.rows);
     c.stride = rounded(v.rows);
-    for (uint32_t i = 0; i < passes; i++) {
-        gemm_nt(cmd, g, v, c, 1, 0);
-        combine(cmd, c, v, g, -1);
-    }
+    gemm_nt(cmd, g, v, c, 1, 0);
+    combine(cmd, c, v, g, -share);
+}
+
+void project_rows(struct cmd *cmd, struct matrix g, struct matrix v, fbuf coef, uint32_t passes)
+{
+    for (uint32_t i = 0; i < passes; i++) project_share(cmd, g, v, coef, 1);
 }
 
 bool basis_push(struct basis *b, fbuf u, float *kept)

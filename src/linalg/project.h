@@ -36,6 +36,9 @@ void project_add(struct cmd *cmd, struct matrix v, fbuf u, fbuf coef);
 // to a multiple of 4] (O-Edit Eq. 26). Recorded.
 void project_rows(struct cmd *cmd, struct matrix g, struct matrix v, fbuf coef, uint32_t passes);
 
+// The same once, of a share only: G <- G - share (G V) V^T.
+void project_share(struct cmd *cmd, struct matrix g, struct matrix v, fbuf coef, float share);
+
 // Replaces the rows of g [q, d] by an orthonormal basis of their span, in their order (O-Edit
 // Eq. 15 needs it after Eq. 26). A row that depends on earlier ones becomes zero; *rank counts the
 // others (may be NULL). Rows before `first` are taken to be orthonormal or zero. Runs and waits.
