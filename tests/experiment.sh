@@ -135,6 +135,68 @@ while [ $killed -lt "$kills" ]; do
     diff -r -x times.jsonl whole cut || failed "other bytes after $killed kills (seed $seed)"
 done
 
+# ---- a knob that is found: |dW_total| as another run's, killed in the search and behind it ----
+cat > match.json << 'END'
+{"data": "data.jsonl", "measures": ["rel"], "settings": {"ridge": 0.01, "steps": 8},
+ "runs": [
+   {"name": "scaled", "guard": "scale", "match": "plus"},
+   {"name": "fewer", "guard": "fewer-steps", "match": "plus"},
+   {"name": "plus", "guard": "oedit-plus"}]}
+END
+match=("$oedit" experiment match.json -q -m base.gguf --text text.txt --tokens 1500 -n 6)
+"${match[@]}" -o found 2> err.txt || { cat err.txt; failed "runs that match another"; }
+python3 - << 'END'
+import json
+def last(run): return json.loads(list(open(f"found/{run}.seed0.jsonl"))[-1])["checkpoint"]["norm"]
+def lines(run): return [json.loads(l) for l in open(f"found/{run}.seed0.match.jsonl")]
+for run in ("scaled", "fewer"):
+    first, *trials = lines(run)
+    assert first["match"] == "plus.seed0" and trials, first
+    assert abs(first["norm"] / last("plus") - 1) < 1e-3, (first, last("plus"))
+    knob = json.loads(open(f"found/{run}.seed0.jsonl").readline())["settings"]["knob"]
+    best = min(trials, key=lambda t: abs(t["norm"] / first["norm"] - 1))
+    assert knob == best["knob"] and abs(best["norm"] / last(run) - 1) < 1e-3, (knob, best)
+assert abs(last("scaled") / last("plus") - 1) < 0.055, (last("scaled"), last("plus"))
+runs = json.load(open("found/manifest.json"))["runs"]
+assert [r["name"] for r in runs] == ["scaled", "fewer", "plus"]
+assert runs[0]["settings"]["match"] == "plus" and "knob" not in runs[0]["settings"]
+assert runs[1]["settings"]["steps"] == 8
+END
+"${match[@]}" -o wanted --only scaled # and what it matches
+for file in jsonl journal match.jsonl; do
+    cmp "found/scaled.seed0.$file" "wanted/scaled.seed0.$file" || failed "scaled alone differs"
+done
+cmp found/plus.seed0.journal wanted/plus.seed0.journal || failed "plus was left out"
+for lines in 1 2; do # in the search, its last line torn, and whole
+    rm -rf cut
+    cp -r wanted cut
+    rm cut/scaled.seed0.j* cut/table.* cut/scaled.seed0.keys 2> /dev/null || true
+    head -n $lines wanted/scaled.seed0.match.jsonl > cut/scaled.seed0.match.jsonl
+    [ $lines = 2 ] || printf '{"knob":0.' >> cut/scaled.seed0.match.jsonl
+    "${match[@]}" -o cut --only scaled
+    diff -r -x times.jsonl wanted cut || failed "other bytes after a search that was cut"
+done
+rm -rf cut
+cp -r wanted cut # behind the search
+truncate -s -9 cut/scaled.seed0.journal
+"${match[@]}" -o cut --only scaled
+diff -r -x times.jsonl wanted cut || failed "other bytes behind a search"
+sed -i 's/"knob":[0-9.]*/"knob":0.123/' cut/scaled.seed0.match.jsonl
+rm cut/scaled.seed0.j*
+said=$("${match[@]}" -o cut --only scaled 2>&1) && failed "another run's search accepted"
+grep -q "not of this run" <<< "$said" || failed "$said"
+bad_match() { # WORDS SED
+    sed "$2" match.json > bad.json
+    said=$("$oedit" experiment bad.json -m base.gguf --text text.txt -o bad 2>&1) && failed "$2"
+    grep -qF -- "$1" <<< "$said" || failed "'$said' lacks '$1'"
+}
+bad_match "'match' is 'minus', wanted the name of another run" 's/"match": "plus"/"match": "minus"/'
+bad_match "'match' is 'scaled', wanted the name of another run" '4s/"match": "plus"/"match": "scaled"/'
+bad_match "'match' is 'no text'" '3s/"match": "plus"/"match": 3/'
+bad_match "has a 'knob' and a 'match'" '3s/"match"/"knob": 0.5, "match"/'
+bad_match "guard oedit has no knob" '3s/"scale"/"oedit"/'
+bad_match "compares dW_total of one layer" '3s/"match"/"layers": "0-1", "match"/'
+
 # ---- several layers, finished weights, edits of other forms; stored in few bits ----
 mkdir few
 "$maker" few q4_1

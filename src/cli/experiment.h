@@ -13,6 +13,7 @@ struct experiment_run {
     const char *name; // of its files: letters, digits, + - _ .
     const char *label;
     const char *group; // of charts; NULL: none
+    const char *match; // the run whose |dW_total| a knob is to give; NULL: none
     const cJSON *item; // also holds the run's options
 };
 
@@ -42,6 +43,7 @@ struct job {
     const struct experiment_run *run;
     struct args args;
     char id[96];     // NAME.seedS
+    char match[96];  // the other's id; empty: none
     cJSON *settings; // of the manifest: everything but what is only known of an open editor
 };
 
@@ -85,6 +87,14 @@ bool manifest_write(struct experiment_work *w, cJSON **manifest);
 bool tasks_open(struct experiment_work *w);
 void tasks_close(struct experiment_work *w); // accepts zero
 bool tasks_measure(struct experiment_work *w, cJSON *state);
+
+// Contexts are sampled from the unedited model by seed and lengths: runs that agree there share them.
+bool contexts_share(struct experiment_work *w, struct hparams *hparams, uint64_t seed);
+bool contexts_keep(struct experiment_work *w, const struct editor *editor, uint64_t seed);
+
+// The knob of a job with `match`: of whole runs, each of which is a line of ID.match.jsonl once it is
+// done, so that a search that was killed goes on behind the last. Sets job->args.knob.
+bool experiment_match(struct experiment_work *w, struct job *job);
 
 // Runs one job, or what is missing of it.
 bool experiment_job(struct experiment_work *w, struct job *job);

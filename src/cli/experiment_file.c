@@ -79,7 +79,8 @@ static bool run_read(struct experiment *x, const cJSON *item, uint32_t number)
                                   "0123456789+-_.";
     struct experiment_run *run = &x->runs[number];
     *run = (struct experiment_run){.name = text_at(item, "name"), .label = text_at(item, "label"),
-                                   .group = text_at(item, "group"), .item = item};
+                                   .group = text_at(item, "group"),
+                                   .match = text_at(item, "match"), .item = item};
     if (!cJSON_IsObject(item) || !run->name)
         return fail(STATUS_BAD_DATA, "%s: run %u: wanted an object with a 'name'", x->where,
                     number + 1);
@@ -91,6 +92,25 @@ static bool run_read(struct experiment *x, const cJSON *item, uint32_t number)
     for (uint32_t i = 0; i < number; i++)
         if (strcmp(x->runs[i].name, run->name) == 0)
             return fail(STATUS_BAD_DATA, "%s: two runs have the name '%s'", x->where, run->name);
+    return true;
+}
+
+// A knob is looked for once the run that it is to match is done.
+static bool matches_check(const struct experiment *x)
+{
+    for (uint32_t i = 0; i < x->run_count; i++) {
+        const struct experiment_run *run = &x->runs[i], *other = NULL;
+        if (!cJSON_GetObjectItem(run->item, "match")) continue;
+        for (uint32_t k = 0; run->match && k < x->run_count; k++)
+            if (strcmp(x->runs[k].name, run->match) == 0) other = &x->runs[k];
+        if (!other || other->match)
+            return fail(STATUS_BAD_DATA, "%s: run '%s': 'match' is '%s', wanted the name of another "
+                                         "run of the file that has no 'match'", x->where,
+                        run->name, run->match ? run->match : "no text");
+        if (cJSON_GetObjectItem(run->item, "knob"))
+            return fail(STATUS_BAD_DATA, "%s: run '%s' has a 'knob' and a 'match' that finds one, "
+                                         "wanted one of them", x->where, run->name);
+    }
     return true;
 }
 
@@ -120,7 +140,7 @@ static bool document_read(struct experiment *x)
     if (!x->runs) return false;
     cJSON_ArrayForEach(item, runs)
         if (!run_read(x, item, x->run_count++)) return false;
-    return true;
+    return matches_check(x);
 }
 
 bool experiment_open(struct experiment *x, const char *name)

@@ -19,8 +19,6 @@
 #include "cli/settings.h"
 #include "edit/finish.h"
 
-enum { SHELF_BYTES = 1 << 30 };
-
 struct running {
     struct experiment_work *w;
     struct job *job;
@@ -200,42 +198,6 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
     return ok;
 }
 
-// Contexts are sampled from the unedited model by seed and lengths: runs that agree there share
-// them.
-static bool contexts_share(struct experiment_work *w, struct hparams *h, uint64_t seed)
-{
-    if (h->context_text_count || !w->contexts.count || w->contexts.seed != seed ||
-        w->contexts.wanted != h->contexts || w->contexts.shorter != h->context_short ||
-        w->contexts.longer != h->context_long)
-        return true;
-    h->context_texts = mem_new(w->contexts.count, sizeof *h->context_texts, "contexts");
-    for (uint32_t i = 0; h->context_texts && i < w->contexts.count; i++) {
-        const char *text = w->contexts.texts[i];
-        if (!(h->context_texts[i] = mem_text(text, strlen(text), "contexts"))) return false;
-        h->context_text_count = i + 1;
-    }
-    return h->context_texts != NULL;
-}
-
-static bool contexts_keep(struct experiment_work *w, const struct editor *e, uint64_t seed)
-{
-    if (e->hparams.context_text_count || e->contexts.count == 0) return true;
-    for (uint32_t i = 0; i < w->contexts.count; i++) free(w->contexts.texts[i]);
-    free(w->contexts.texts);
-    w->contexts.count = 0;
-    w->contexts.texts = mem_new(e->contexts.count, sizeof *w->contexts.texts, "contexts");
-    for (uint32_t i = 0; w->contexts.texts && i < e->contexts.count; i++) {
-        const char *text = e->contexts.texts[i];
-        if (!(w->contexts.texts[i] = mem_text(text, strlen(text), "contexts"))) return false;
-        w->contexts.count = i + 1;
-    }
-    w->contexts.wanted = e->hparams.contexts;
-    w->contexts.shorter = e->hparams.context_short;
-    w->contexts.longer = e->hparams.context_long;
-    w->contexts.seed = seed;
-    return w->contexts.texts != NULL;
-}
-
 // The first line: all settings of the open editor.
 static bool begin(struct running *r, struct editor *e)
 {
@@ -265,7 +227,6 @@ static bool edit_all(struct running *r)
     struct corpus grad = {0};
     r->editor = &editor;
     options.grad = &grad;
-    w->shelf.limit = SHELF_BYTES;
     // The weights of the file again, without loading the model anew: whichever runs were done
     // before, this one has the bits of `oedit edit`.
     model_unedit(&o->model);
@@ -297,7 +258,7 @@ bool experiment_job(struct experiment_work *w, struct job *job)
         log_say("%s: %u of %zu edits are done", job->id, r.done, w->data.count);
         if (!(r.times = fopen(times, "a"))) ok = fail(STATUS_FAILED, "cannot write %s", times);
         if (ok) setvbuf(r.times, NULL, _IOLBF, BUFSIZ); // a kill loses no line
-        ok = ok && edit_all(&r);
+        ok = ok && experiment_match(w, job) && edit_all(&r);
     }
     if (!ok && r.journal.edits && status_code() != STATUS_USAGE)
         log_say("%s is kept up to its edit %u; the same command goes on behind it", job->id,

@@ -11,6 +11,7 @@
 #include "cli/experiment.h"
 #include "cli/grad_text.h"
 #include "cli/settings.h"
+#include "edit/controls.h"
 #include "edit/record.h"
 
 // Options of `oedit edit` that are the experiment's own to say.
@@ -70,7 +71,8 @@ static bool set_all(const struct experiment *x, const char *run, const cJSON *ob
     cJSON_ArrayForEach(item, object)
     {
         const char *name = item->string;
-        if (run && (!strcmp(name, "name") || !strcmp(name, "label") || !strcmp(name, "group")))
+        if (run && (!strcmp(name, "name") || !strcmp(name, "label") || !strcmp(name, "group") ||
+                    !strcmp(name, "match")))
             continue;
         const char *word = word_of(item, pool);
         bool ok = word || fail(STATUS_BAD_DATA, "'%s' wants a word, a number, true or false", name);
@@ -107,14 +109,24 @@ bool experiment_args(const struct experiment *x, const struct experiment_run *ru
            set_all(x, run->name, run->item, pool, now) && set_line(args->set, pool, now);
 }
 
-// Whether --only has it.
-static bool wanted(const char *only, const char *name)
+// Whether the list has it.
+static bool listed(const char *only, const char *name)
 {
     if (!only) return true;
     size_t length = strlen(name);
     for (const char *at = only; *at; at += strcspn(at, ","), at += *at == ',')
         if (strcspn(at, ",") == length && strncmp(at, name, length) == 0) return true;
     return false;
+}
+
+// Whether --only has it, or a run that is to match it.
+static bool wanted(const struct experiment *x, const char *only, const char *name)
+{
+    bool found = listed(only, name);
+    for (uint32_t i = 0; !found && i < x->run_count; i++)
+        found = x->runs[i].match && strcmp(x->runs[i].match, name) == 0 &&
+                listed(only, x->runs[i].name);
+    return found;
 }
 
 static bool only_known(const struct experiment *x, const char *only)
@@ -165,6 +177,20 @@ static bool seeds_read(const struct experiment_work *w, uint64_t **seeds, uint32
     return true;
 }
 
+// What a run with a knob that is yet to be found is until then: its guard without effect on what is
+// told, and no knob.
+static bool match_settings(struct job *job, struct hparams *h)
+{
+    const struct control *c = control_find(settings_guard(&job->args));
+    if (!c)
+        return fail(STATUS_USAGE, "'match': guard %s has no knob, wanted fewer-steps, zero, random "
+                                  "or scale", settings_guard(&job->args));
+    if (h->layer_count)
+        return fail(STATUS_USAGE, "'match': compares dW_total of one layer, got --layers");
+    h->knob = c->whole ? h->steps : 0.5;
+    return true;
+}
+
 // What is known of the run before its editor is open, as JSON.
 static bool job_settings(struct experiment_work *w, struct job *job)
 {
@@ -175,16 +201,35 @@ static bool job_settings(struct experiment_work *w, struct job *job)
                                        .text = job->args.text, .tokens = job->args.tokens,
                                        .seed = job->args.seed, .strict = o->dev.strict};
     bool ok = settings_open(&options.hparams, &job->args, &o->model.config) &&
+              (!job->match[0] || match_settings(job, &options.hparams)) &&
               record_plan(&header, &o->weights, &options);
     cJSON *json = ok ? run_json(&header) : NULL;
     char *text = ok ? json_text(json, false, "the settings") : NULL;
     if (ok) ok = text && (job->settings = cJSON_Parse(text)); // numbers as a file gives them back
     cJSON_DeleteItemFromObject(job->settings, "contexts");    // not yet known
+    if (ok && job->match[0]) {
+        cJSON_DeleteItemFromObject(job->settings, "knob");
+        cJSON_AddStringToObject(job->settings, "match", job->run->match);
+    }
     cJSON_free(text);
     cJSON_Delete(json);
     journal_header_free(&header);
     hparams_free(&options.hparams);
     return ok || fail_run(w->file.where, job->run->name);
+}
+
+static bool job_new(struct experiment_work *w, const struct experiment_run *run, uint64_t seed)
+{
+    struct job *job = &w->jobs[w->job_count++];
+    const unsigned long long number = seed;
+    *job = (struct job){.run = run};
+    snprintf(job->id, sizeof job->id, "%s.seed%llu", run->name, number);
+    if (run->match) snprintf(job->match, sizeof job->match, "%s.seed%llu", run->match, number);
+    bool ok = experiment_args(&w->file, run, w->args, w->data_path, w->pool, &job->args) &&
+              grad_text_check(&job->args);
+    if (ok && !job->args.n) job->args.n = (uint32_t)w->data.count;
+    job->args.seed = seed;
+    return ok && job_settings(w, job);
 }
 
 bool experiment_plan(struct experiment_work *w)
@@ -195,17 +240,11 @@ bool experiment_plan(struct experiment_work *w)
     bool ok = only_known(x, w->args->only) && seeds_read(w, &seeds, &seed_count) &&
               (w->jobs = mem_new((size_t)x->run_count * seed_count, sizeof *w->jobs, "runs"));
     for (uint32_t i = 0; ok && i < seed_count; i++)
-        for (uint32_t k = 0; ok && k < x->run_count; k++) {
-            if (!wanted(w->args->only, x->runs[k].name)) continue;
-            struct job *job = &w->jobs[w->job_count++];
-            *job = (struct job){.run = &x->runs[k]};
-            snprintf(job->id, sizeof job->id, "%s.seed%llu", x->runs[k].name,
-                     (unsigned long long)seeds[i]);
-            ok = experiment_args(x, &x->runs[k], w->args, w->data_path, w->pool, &job->args) &&
-                 grad_text_check(&job->args);
-            if (ok && !job->args.n) job->args.n = (uint32_t)w->data.count;
-            job->args.seed = seeds[i];
-            ok = ok && job_settings(w, job);
+        for (uint32_t k = 0; ok && k < 2 * x->run_count; k++) { // those that match others at last
+            const struct experiment_run *run = &x->runs[k % x->run_count];
+            if (!wanted(x, w->args->only, run->name) || (k >= x->run_count) != (run->match != NULL))
+                continue;
+            ok = job_new(w, run, seeds[i]);
         }
     free(seeds);
     return ok;

@@ -194,7 +194,9 @@ bool command_experiment(const struct args *args)
         return fail(STATUS_USAGE, "experiment: wanted a name or a file (oedit experiment --list)");
     if (!args->out) return fail(STATUS_USAGE, "--out: wanted a folder for the results (-o FOLDER)");
     interrupt_watch();
+    enum { SHELF_BYTES = 1 << 30 };
     w.pool = cJSON_CreateArray();
+    w.shelf.limit = SHELF_BYTES;
     bool ok = experiment_open(&w.file, name) && charts_check(&w.file, &w.keys) &&
               data_open(&w) && tasks_open(&w) && checkpoints_read(&w) && opened_start(&o, args) &&
               measures_read(&w) && runs(&w);
