@@ -247,7 +247,7 @@ several() { # NAME OPTIONS...
     right "$oedit" revert back.journal 9 3 -m base.gguf -o less.gguf
     right "$oedit" verify less.gguf back.journal --base base.gguf
     cmp -s less.gguf "$name.gguf" && wrong "$name: a revert changed nothing"
-    right "$oedit" diff "$name.gguf.journal" back.journal
+    right "$oedit" diff "$name.gguf.journal" back.journal -m base.gguf
     right "$oedit" revert back.journal --all -m base.gguf -o none.gguf
     same base.gguf none.gguf
 }
@@ -279,6 +279,26 @@ assert d["layers_to_transform"] == [0, 1] and d["r"] == d["lora_alpha"], d'
 several prune --guard prune
 right edit --guard none -o plain.gguf
 cmp -s plain.gguf prune.gguf && wrong "PRUNE changed nothing"
+# Their pairs are the same; what is written of them is not.
+refused 2 "depends on the model, wanted -m MODEL" "$oedit" diff plain.gguf.journal prune.gguf.journal
+refused 2 "got two models" "$oedit" diff plain.gguf prune.gguf -m base.gguf
+for pair in "plain prune" "prune plain" "prune wilke"; do
+    read -r a b <<< "$pair"
+    right "$oedit" diff $a.gguf.journal $b.gguf.journal -m base.gguf --json
+    cp out.txt journals.json
+    right "$oedit" diff $a.gguf $b.gguf --json
+    python3 - "$pair" << 'END' || wrong "diff of $pair: journals and models differ otherwise"
+import json, sys
+journals, models = json.load(open("journals.json")), json.load(open("out.txt"))
+name = lambda row: row["tensor"]
+assert models and sorted(map(name, journals)) == sorted(map(name, models)), (journals, models)
+for j, m in zip(sorted(journals, key=name), sorted(models, key=name)):
+    for key in ("frobenius", "spectral"):
+        assert abs(j[key] / m[key] - 1) < 1e-3, (key, j, m)
+END
+done
+right "$oedit" diff prune.gguf.journal prune.gguf.journal -m base.gguf
+grep -q "no difference" out.txt || wrong "a pruned journal differs from itself"
 right "$oedit" apply prune.gguf.journal -m base.gguf --lora prune.lora --rank 3
 several both --guard prune --layers 2,0-1
 refused 2 "--guard wilke: got one layer, wanted several" edit --guard wilke -o x.gguf

@@ -111,6 +111,17 @@ void direct_end(struct direct *d)
     journal_writer_close(&d->writer);
 }
 
+void direct_same_journals(const char *first, const char *second)
+{
+    struct journal a, b;
+    must(journal_open(&a, tiny_path(first), false));
+    must(journal_open(&b, tiny_path(second), false));
+    assert_int_equal(a.bytes, b.bytes);
+    assert_memory_equal(a.map.data, b.map.data, a.bytes);
+    journal_free(&a);
+    journal_free(&b);
+}
+
 void direct_matrix(const struct direct *d, float w[DIRECT_DIM * DIRECT_FFN])
 {
     must(buffer_read(d->rig->dev, d->editor.site->matrix, 0, w, 4ull * DIRECT_DIM * DIRECT_FFN));

@@ -37,5 +37,8 @@ void direct_run(struct direct *d, uint32_t count, edit_done done, void *user);
 void direct_journal(struct direct *d, const char *name);
 void direct_end(struct direct *d);
 
+// Two closed journals of these names have the same bytes.
+void direct_same_journals(const char *first, const char *second);
+
 // W of the edited layer, as it stands.
 void direct_matrix(const struct direct *d, float w[DIRECT_DIM * DIRECT_FFN]);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ref.h"
+#include "ref_linalg.h"
 
 double ref_dot(const double *x, const double *y, uint64_t n)
 {
@@ -146,37 +147,6 @@ void ref_editor_close(struct ref_editor *e)
     free(e->directions);
     free(e->basis);
     *e = (struct ref_editor){0};
-}
-
-// x = C^-1 b by elimination with pivots.
-static void solve(const double *matrix, const double *b, double *x, uint64_t n)
-{
-    double *c = ref_zeros(n * n);
-    memcpy(c, matrix, n * n * sizeof *c);
-    memcpy(x, b, n * sizeof *x);
-    for (uint64_t k = 0; k < n; k++) {
-        uint64_t best = k;
-        for (uint64_t i = k; i < n; i++)
-            if (fabs(c[i * n + k]) > fabs(c[best * n + k])) best = i;
-        for (uint64_t j = 0; j < n; j++) {
-            double swap = c[k * n + j];
-            c[k * n + j] = c[best * n + j];
-            c[best * n + j] = swap;
-        }
-        double swap = x[k];
-        x[k] = x[best];
-        x[best] = swap;
-        for (uint64_t i = k + 1; i < n; i++) {
-            double factor = c[i * n + k] / c[k * n + k];
-            add(c + i * n + k, -factor, c + k * n + k, n - k);
-            x[i] -= factor * x[k];
-        }
-    }
-    for (uint64_t k = n; k-- > 0;) {
-        x[k] -= ref_dot(c + k * n + k + 1, x + k + 1, n - k - 1);
-        x[k] /= c[k * n + k];
-    }
-    free(c);
 }
 
 // y = W k
@@ -367,31 +337,6 @@ static void prepare(struct search *s, struct ref_edited *out)
     out->q = s->q;
 }
 
-// x with x^T A = b^T, A [n, n]: elimination of A^T with the largest pivots.
-static void solve_left(const double *a, const double *b, double *x, uint32_t n)
-{
-    double *t = ref_zeros((uint64_t)n * (n + 1));
-    const uint32_t m = n + 1;
-    for (uint32_t i = 0; i < n; i++) {
-        for (uint32_t j = 0; j < n; j++) t[i * m + j] = a[j * n + i];
-        t[i * m + n] = b[i];
-    }
-    for (uint32_t j = 0; j < n; j++) {
-        uint32_t best = j;
-        for (uint32_t i = j + 1; i < n; i++)
-            if (fabs(t[i * m + j]) > fabs(t[best * m + j])) best = i;
-        for (uint32_t k = 0; k < m; k++) {
-            double other = t[best * m + k];
-            t[best * m + k] = t[j * m + k];
-            t[j * m + k] = other;
-        }
-        for (uint32_t i = 0; i < n; i++)
-            if (i != j) add(t + i * m, -t[i * m + j] / t[j * m + j], t + j * m, m);
-    }
-    for (uint32_t i = 0; i < n; i++) x[i] = t[i * m + n] / t[i * m + i];
-    free(t);
-}
-
 // AlphaEdit as it is printed: w^T = k^T P (K K^T P + k k^T P + l2 I)^-1. `left` becomes P k.
 static void alpha(struct ref_editor *e, struct ref_edited *out)
 {
@@ -407,7 +352,7 @@ static void alpha(struct ref_editor *e, struct ref_edited *out)
             a[i * n + j] = ref_dot(e->seen + i * n, e->projector + j * n, n);
         a[i * (n + 1)] += e->h->l2;
     }
-    solve_left(a, out->left, out->w, n);
+    ref_solve_dense(a, n, true, out->left, out->w);
     out->realised = ref_dot(out->w, k, n);
     out->s = out->realised / (1 - out->realised);
     free(a);
@@ -437,7 +382,7 @@ void ref_edit(struct ref_editor *e, const struct ref_request *request, struct re
     if (e->projector) {
         alpha(e, out);
     } else {
-        solve(e->moment, out->left, out->w, ffn);
+        ref_solve_dense(e->moment, (uint32_t)ffn, false, out->left, out->w);
         out->s = ref_dot(out->w, e->rome ? out->right : out->left, ffn);
         out->realised = e->rome ? 1 : out->s / (e->h->lambda + out->s);
         for (uint32_t i = 0; i < ffn; i++) out->w[i] /= e->rome ? out->s : e->h->lambda + out->s;

@@ -152,6 +152,33 @@ void ref_solve(const float *c, uint32_t n, double shift, const float *b, double 
     free(l);
 }
 
+void ref_solve_dense(const double *a, uint32_t n, bool turned, const double *b, double *x)
+{
+    const size_t m = (size_t)n + 1;
+    double *t = ref_new(n * m, sizeof *t);
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t j = 0; j < n; j++)
+            t[i * m + j] = turned ? a[(size_t)j * n + i] : a[(size_t)i * n + j];
+        t[i * m + n] = b[i];
+    }
+    for (uint32_t p = 0; p < n; p++) {
+        uint32_t best = p;
+        for (uint32_t i = p; i < n; i++)
+            if (fabs(t[i * m + p]) > fabs(t[best * m + p])) best = i;
+        for (uint32_t j = 0; j <= n; j++) {
+            const double other = t[best * m + j];
+            t[best * m + j] = t[p * m + j];
+            t[p * m + j] = other;
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            const double by = i == p ? 0 : t[i * m + p] / t[p * m + p];
+            for (uint32_t j = p; by != 0 && j <= n; j++) t[i * m + j] -= by * t[p * m + j];
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) x[i] = t[i * m + n] / t[i * m + i];
+    free(t);
+}
+
 double ref_orthonormality(const float *q, uint32_t rows, uint32_t cols)
 {
     double worst = 0;

@@ -1,5 +1,6 @@
 // Linear algebra in double precision, as plainly as it can be written, to measure src/linalg by.
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,9 @@ void ref_svd(const float *a, uint32_t d, uint32_t m, double *sigma, double *u);
 
 // x = (c + shift I)^-1 b by Cholesky. c: [n, n], lower triangle used
 void ref_solve(const float *c, uint32_t n, double shift, const float *b, double *x);
+
+// x = a^-1 b, or with turned x^T = b^T a^-1, by elimination with the largest pivots. a: [n, n]
+void ref_solve_dense(const double *a, uint32_t n, bool turned, const double *b, double *x);
 
 // max |Q Q^T - I| over the rows of q [rows, cols]; rows that are exactly zero are left out.
 double ref_orthonormality(const float *q, uint32_t rows, uint32_t cols);

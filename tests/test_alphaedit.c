@@ -15,6 +15,7 @@
 #include "ref.h"
 #include "ref_direct.h"
 #include "ref_edit.h"
+#include "ref_linalg.h"
 #include "ref_tiny.h"
 
 enum { FFN = DIRECT_FFN, SQUARE = FFN * FFN, N = DIRECT_DIM * DIRECT_FFN };
@@ -148,32 +149,7 @@ static void test_projector(void **state)
     projector_case(*state, FFN - 2);
 }
 
-// x^T = b^T A^-1 by elimination with pivots: A^T x = b.
-static void solve_left(const double *matrix, const double *b, double *x)
-{
-    double a[FFN][FFN + 1];
-    for (uint32_t i = 0; i < FFN; i++) {
-        for (uint32_t j = 0; j < FFN; j++) a[i][j] = matrix[j * FFN + i];
-        a[i][FFN] = b[i];
-    }
-    for (uint32_t p = 0; p < FFN; p++) {
-        uint32_t best = p;
-        for (uint32_t i = p; i < FFN; i++)
-            if (fabs(a[i][p]) > fabs(a[best][p])) best = i;
-        for (uint32_t j = 0; j <= FFN; j++) {
-            const double other = a[p][j];
-            a[p][j] = a[best][j];
-            a[best][j] = other;
-        }
-        for (uint32_t i = 0; i < FFN; i++) {
-            const double by = i == p ? 0 : a[i][p] / a[p][p];
-            for (uint32_t j = p; j <= FFN; j++) a[i][j] -= by * a[p][j];
-        }
-    }
-    for (uint32_t i = 0; i < FFN; i++) x[i] = a[i][FFN] / a[i][i];
-}
-
-// The key of the text's own statistics: the mean key, before it was projected.
+// The edit's mean key, before it was projected.
 static void key_of(const struct editor *e, const struct edit *edit, double k[FFN])
 {
     float key[FFN];
@@ -199,7 +175,7 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
             a[i * FFN + j] = ref_dot(t->seen + i * FFN, t->p + j * FFN, FFN) +
                              (i == j ? t->d.hparams.l2 : 0);
     }
-    solve_left(a, left, want);
+    ref_solve_dense(a, FFN, true, left, want);
     for (uint32_t i = 0; i < FFN; i++) error[i] = (double)w[i] - want[i];
     // P k is off by rounding, |k| / |P k| times as much of itself, and the condition enlarges it.
     const double rounding = 4 * FFN * RIG_EPS, turned = rounding * (1 + t->values[0] / t->gap);
@@ -247,7 +223,7 @@ static void test_formula(void **state)
 static void journal_case(struct rig *rig, const char *guard, uint32_t outside)
 {
     struct test *t = rig_memory(1, sizeof *t);
-    struct journal j, both[2];
+    struct journal j;
     float whole[N], again[N];
     test_begin(t, rig, outside);
     must(direct_editor(&t->d, "alphaedit", guard));
@@ -269,12 +245,7 @@ static void journal_case(struct rig *rig, const char *guard, uint32_t outside)
         j.edit_count = DIRECT_EDITS;
         journal_free(&j);
         direct_close(&t->d);
-        must(journal_open(&both[0], tiny_path("whole.journal"), false));
-        must(journal_open(&both[1], tiny_path("part.journal"), false));
-        assert_int_equal(both[0].bytes, both[1].bytes);
-        assert_memory_equal(both[0].map.data, both[1].map.data, both[0].bytes);
-        journal_free(&both[0]);
-        journal_free(&both[1]);
+        direct_same_journals("whole.journal", "part.journal");
     }
     free(t);
 }

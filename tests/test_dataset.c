@@ -293,9 +293,37 @@ static int path_remove(void **state)
     return unlink(path);
 }
 
+// Every text that is taken, by its key; what nobody reads may be anything.
+static void test_utf8(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        {"{\"prompt\":\"a b\xff\",\"subject\":\"a\",\"target_new\":\"c\"}",
+         "record 2: \"prompt\" is not UTF-8: byte 0xff at offset 3 of the text"},
+        {"{\"prompt\":\"a b\",\"subject\":\"\xc3\",\"target_new\":\"c\"}",
+         "record 2: \"subject\" is not UTF-8: byte 0xc3 at offset 0"},
+        {"{\"prompt\":\"a b\",\"subject\":\"a\",\"target_new\":\"\xc3\xa9\xa9\"}",
+         "record 2: \"target_new\" is not UTF-8: byte 0xa9 at offset 2"},
+        {"{\"prompt\":\"a b\",\"subject\":\"a\",\"target_new\":\"c\",\"rephrase_prompt\":[\"x\","
+         "\"\xed\xa0\x80\"]}", "record 2: \"rephrase_prompt\" is not UTF-8: byte 0xed at offset 0"},
+        {"{\"src\":\"a b\",\"subject\":\"a\",\"alt\":\"c\",\"answers\":[\"n\xf0\x9f\"]}",
+         "record 2: \"answers\" is not UTF-8: byte 0xf0 at offset 1"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[1024];
+        snprintf(text, sizeof text, "%s\n%s\n", CF, bad[i][0]);
+        must_refuse(text, all, bad[i][1]);
+    }
+    struct dataset dataset;
+    must_open(&dataset, "{\"prompt\":\"a b\",\"subject\":\"a\",\"target_new\":\"c\",\"note\":\"\xff\"}",
+              all);
+    dataset_free(&dataset);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_counterfact),    cmocka_unit_test(test_rome),
         cmocka_unit_test(test_zsre),           cmocka_unit_test(test_minimal),
         cmocka_unit_test(test_skip_and_limit), cmocka_unit_test(test_refused),

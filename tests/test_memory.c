@@ -94,23 +94,6 @@ struct memory {
     bool rome;
 };
 
-// x = m^-1 b by elimination; m is positive definite.
-static void dense_solve(const double *m, const double *b, double *x)
-{
-    double a[FFN][FFN + 1];
-    for (uint32_t i = 0; i < FFN; i++) {
-        memcpy(a[i], m + i * FFN, FFN * sizeof *m);
-        a[i][FFN] = b[i];
-    }
-    for (uint32_t p = 0; p < FFN; p++)
-        for (uint32_t i = 0; i < FFN; i++) {
-            if (i == p) continue;
-            double by = a[i][p] / a[p][p];
-            for (uint32_t j = p; j <= FFN; j++) a[i][j] -= by * a[p][j];
-        }
-    for (uint32_t i = 0; i < FFN; i++) x[i] = a[i][FFN] / a[i][i];
-}
-
 static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
 {
     struct memory *t = user;
@@ -122,7 +105,7 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
          buffer_read(dev, e->right_key, 0, right, sizeof right) &&
          buffer_read(dev, e->w, 0, w, sizeof w));
     for (uint32_t i = 0; i < FFN; i++) k[i] = (double)left[i];
-    dense_solve(t->m, k, x);
+    ref_solve_dense(t->m, FFN, false, k, x);
     for (uint32_t i = 0; i < FFN; i++) s += x[i] * (double)right[i];
     for (uint32_t i = 0; i < FFN; i++) {
         double want = x[i] / (t->rome ? s : lambda + s);
@@ -133,7 +116,7 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
         fail_msg("edit %u: w is %g off", edit->number, sqrt(apart / length));
     assert_true(fabs(edit->s - s) <= 1e-4 * s);
     double without[FFN], moved = 0, all = 0; // earlier keys have a say that the limit would show
-    dense_solve(t->plain, k, without);
+    ref_solve_dense(t->plain, FFN, false, k, without);
     for (uint32_t i = 0; i < FFN; i++) {
         moved += pow(x[i] - without[i], 2);
         all += x[i] * x[i];
@@ -195,7 +178,7 @@ static void journal_case(struct rig *rig, const char *solver, const char *guard)
 {
     enum { N = DIRECT_DIM * DIRECT_FFN };
     struct direct d;
-    struct journal j, both[2];
+    struct journal j;
     float whole[N], again[N];
     open_with(&d, rig, 100);
     must(direct_editor(&d, solver, guard));
@@ -217,12 +200,7 @@ static void journal_case(struct rig *rig, const char *solver, const char *guard)
         j.edit_count = DIRECT_EDITS;
         journal_free(&j);
         direct_close(&d);
-        must(journal_open(&both[0], tiny_path("whole.journal"), false));
-        must(journal_open(&both[1], tiny_path("part.journal"), false));
-        assert_int_equal(both[0].bytes, both[1].bytes);
-        assert_memory_equal(both[0].map.data, both[1].map.data, both[0].bytes);
-        journal_free(&both[0]);
-        journal_free(&both[1]);
+        direct_same_journals("whole.journal", "part.journal");
     }
 }
 

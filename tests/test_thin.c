@@ -63,34 +63,16 @@ static void push(struct system *s, uint32_t t)
         s->sum[i] += (double)x[i / LONG] * (double)x[i % LONG];
 }
 
-// y = sum^-1 b by elimination; the sum is positive definite.
-static void wanted(const struct system *s, double *y)
-{
-    double *a = ref_new(LONG * (LONG + 1), sizeof *a);
-    for (uint32_t i = 0; i < LONG; i++) {
-        memcpy(a + i * (LONG + 1), s->sum + i * LONG, LONG * sizeof *a);
-        a[i * (LONG + 1) + LONG] = (double)s->b[i];
-    }
-    for (uint32_t p = 0; p < LONG; p++)
-        for (uint32_t i = 0; i < LONG; i++) {
-            const double by = a[i * (LONG + 1) + p] / a[p * (LONG + 1) + p];
-            for (uint32_t j = p; i != p && j <= LONG; j++)
-                a[i * (LONG + 1) + j] -= by * a[p * (LONG + 1) + j];
-        }
-    for (uint32_t i = 0; i < LONG; i++)
-        y[i] = a[i * (LONG + 1) + LONG] / a[i * (LONG + 1) + i];
-    free(a);
-}
-
 // The basis is orthonormal to n eps and M's entries are exact to t eps |x|^2: an error of S of about
 // (n + t) eps mass, which the condition enlarges. What lies outside of the span has none.
 static void check(struct system *s, double shift, uint32_t t)
 {
-    double y[LONG], apart = 0, length = 0;
+    double y[LONG], wide[LONG], apart = 0, length = 0;
     float got[LONG];
     must(thin_solve(&s->thin, s->right->address, s->result->address) &&
          buffer_read(s->dev, s->result, 0, got, sizeof got));
-    wanted(s, y);
+    for (uint32_t i = 0; i < LONG; i++) wide[i] = (double)s->b[i];
+    ref_solve_dense(s->sum, LONG, false, wide, y);
     for (uint32_t i = 0; i < LONG; i++) {
         apart += pow((double)got[i] - y[i], 2);
         length += y[i] * y[i];

@@ -1,7 +1,9 @@
 #include "base/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/status.h"
@@ -34,6 +36,24 @@ char *json_text(const cJSON *root, bool pretty, const char *what)
     ended = false;
     if (!text) fail(STATUS_NO_MEMORY, "out of host memory for %s", what);
     return text;
+}
+
+bool json_line(const cJSON *root, struct append *to)
+{
+    char *text = json_text(root, false, "a line");
+    size_t length = text ? strlen(text) : 0;
+    if (text) text[length] = '\n'; // in place of the end
+    bool ok = text && append_add(to, text, length + 1);
+    cJSON_free(text);
+    return ok;
+}
+
+void json_number(cJSON *to, const char *name, double value)
+{
+    if (isfinite(value))
+        cJSON_AddNumberToObject(to, name, value);
+    else
+        cJSON_AddNullToObject(to, name);
 }
 
 bool json_put(const cJSON *root, bool pretty)

@@ -4,12 +4,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/append.h"
+
 // From now on, in the whole process, cJSON's running out of memory is a failure of ours.
 void json_watch(void);
 
 // The tree as text, to be freed by cJSON_free; NULL with fail(STATUS_NO_MEMORY) naming `what` where
 // memory ended now or, under json_watch, since the last call: the tree then lacks something.
 char *json_text(const cJSON *root, bool pretty, const char *what);
+
+// The tree as one line behind the file's last: one write, whole or torn.
+bool json_line(const cJSON *root, struct append *to);
+
+// to[name] = value; null for what JSON has no word for.
+void json_number(cJSON *to, const char *name, double value);
 
 bool json_put(const cJSON *root, bool pretty); // the same as a line on stdout
 

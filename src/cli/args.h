@@ -30,7 +30,7 @@ enum command_bit {
     // These take words that are no options.
     C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY |
               C_TASK | C_EXPERIMENT | C_GEOMETRY,
-    C_NO_MODEL = C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_DIFF | C_VERIFY, // not by --model
+    C_NO_MODEL = C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_VERIFY, // not by --model
     C_ALL = 262143 | C_GEOMETRY,
 };
 

@@ -5,31 +5,15 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/log.h"
-#include "base/mem.h"
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/compare.h"
+#include "cli/diff.h"
 #include "cli/opened.h"
-#include "edit/mask.h"
 #include "io/journal.h"
 #include "model/unpack.h"
 
-// What is told of one tensor in which the two differ.
-struct row {
-    const char *name, *note;
-    uint64_t rows, cols;
-    char types[32];
-    double base; // |A|_F; 0: not known
-    struct size_of size;
-};
-
-struct table {
-    cJSON *json; // NULL: print
-    uint32_t count;
-};
-
-static void tell(struct table *table, const struct row *r)
+void diff_tell(struct diff *table, const struct diff_row *r)
 {
     table->count++;
     if (table->json) {
@@ -77,7 +61,7 @@ static double rounding(enum dtype type)
 // B - A on the device. A matrix of independent errors has singular values up to about the lengths
 // of its longest row and column together; many additions make more: four times that is noise.
 static bool measure(struct device *dev, const struct tensor *a, const struct tensor *b,
-                    struct row *row)
+                    struct diff_row *row)
 {
     struct buffer *x = NULL, *y = NULL;
     struct norms first = {0}, second = {0};
@@ -108,9 +92,9 @@ static bool measure(struct device *dev, const struct tensor *a, const struct ten
 }
 
 static bool tensor_diff(struct opened *o, const struct args *args, const struct tensor *a,
-                        const struct tensor *b, struct table *table)
+                        const struct tensor *b, struct diff *table)
 {
-    struct row row = {.name = a->name, .rows = a->rows, .cols = a->cols};
+    struct diff_row row = {.name = a->name, .rows = a->rows, .cols = a->cols};
     snprintf(row.types, sizeof row.types, "%s, %s", dtype_table[a->dtype].name,
              b ? dtype_table[b->dtype].name : "none");
     if (!b)
@@ -121,105 +105,24 @@ static bool tensor_diff(struct opened *o, const struct args *args, const struct 
         return true;
     else if ((!o->dev.handle && !opened_device(o, args)) || !measure(&o->dev, a, b, &row))
         return false;
-    tell(table, &row);
+    diff_tell(table, &row);
     return true;
 }
 
-static bool models_diff(struct opened *o, const struct args *args, struct table *table)
+static bool models_diff(struct opened *o, const struct args *args, struct diff *table)
 {
     struct weights a = {0}, b = {0};
     bool ok = weights_open(&a, args->words[0]) && weights_open(&b, args->words[1]);
     for (size_t i = 0; ok && i < a.count; i++)
         ok = tensor_diff(o, args, &a.tensors[i], weights_find(&b, a.tensors[i].name), table);
     for (size_t i = 0; ok && i < b.count; i++) {
-        struct row row = {.name = b.tensors[i].name, .note = "not in the first",
+        struct diff_row row = {.name = b.tensors[i].name, .note = "not in the first",
                           .rows = b.tensors[i].rows, .cols = b.tensors[i].cols};
         snprintf(row.types, sizeof row.types, "none, %s", dtype_table[b.tensors[i].dtype].name);
-        if (!weights_find(&a, row.name)) tell(table, &row);
+        if (!weights_find(&a, row.name)) diff_tell(table, &row);
     }
     weights_close(&a);
     weights_close(&b);
-    return ok;
-}
-
-static bool same_pairs(const struct journal_edit *a, const struct journal_edit *b)
-{
-    uint64_t pairs = journal_pairs(a);
-    return a->layer == b->layer && a->rows == b->rows && a->cols == b->cols &&
-           a->rank == b->rank && (!a->rank || memcmp(a->u, b->u, 4 * pairs * a->rows) == 0) &&
-           memcmp(a->w, b->w, 4 * pairs * a->cols) == 0;
-}
-
-// The pairs of one journal's layer that the other does not have; `sign` goes to u. Both NULL: they
-// are counted only.
-static uint32_t pairs_take(const struct journal *j, const struct journal *other,
-                           const struct journal_tensor *t, float sign, float *u, float *w)
-{
-    uint32_t count = 0;
-    for (size_t i = 0; i < j->edit_count; i++) {
-        const struct journal_edit *e = &j->edits[i];
-        bool both = false;
-        if (e->layer != t->layer || e->rows != t->rows || e->cols != t->cols) continue;
-        if (!journal_edit_counts(e)) continue;
-        for (size_t k = 0; k < other->edit_count && !both; k++)
-            both = journal_edit_counts(&other->edits[k]) && same_pairs(e, &other->edits[k]);
-        if (both) continue;
-        if (u)
-            journal_pairs_copy(e, sign, u + (size_t)count * e->rows, w + (size_t)count * e->cols);
-        count += journal_pairs(e);
-    }
-    return count;
-}
-
-// dW of the second without dW of the first: pairs that both have cancel exactly.
-static bool layer_diff(struct opened *o, const struct args *args, const struct journal *a,
-                       const struct journal *b, const struct journal_tensor *t,
-                       struct table *table)
-{
-    uint32_t first = pairs_take(a, b, t, 0, NULL, NULL);
-    uint32_t count = first + pairs_take(b, a, t, 0, NULL, NULL);
-    uint32_t rows = (uint32_t)t->rows, cols = (uint32_t)t->cols;
-    if (count == 0) return true;
-    struct row row = {.name = t->name, .rows = rows, .cols = cols};
-    snprintf(row.types, sizeof row.types, "%u, %u pairs", first, count - first);
-    struct buffer *u = NULL, *w = NULL;
-    float *left = mem_new((size_t)count * rows, sizeof *left, "pairs");
-    float *right = mem_new((size_t)count * cols, sizeof *right, "pairs");
-    bool ok = left && right && (o->dev.handle || opened_device(o, args));
-    if (ok) {
-        pairs_take(a, b, t, -1, left, right);
-        pairs_take(b, a, t, 1, left + (size_t)first * rows, right + (size_t)first * cols);
-    }
-    ok = ok && buffer_from(&o->dev, left, 4ull * count * rows, "pairs", &u) &&
-         buffer_from(&o->dev, right, 4ull * count * cols, "pairs", &w) &&
-         compare_pairs(&o->dev, u, w, count, rows, cols, &row.size);
-    if (ok) tell(table, &row);
-    buffer_free(&o->dev, &u);
-    buffer_free(&o->dev, &w);
-    free(left);
-    free(right);
-    return ok;
-}
-
-static bool journals_diff(struct opened *o, const struct args *args, struct table *table)
-{
-    struct journal a = {0}, b = {0};
-    bool ok = journal_open(&a, args->words[0], false) && journal_open(&b, args->words[1], false);
-    const char *of_a = ok ? journal_setting(&a.header, "model") : NULL;
-    const char *of_b = ok ? journal_setting(&b.header, "model") : NULL;
-    if (ok && (!of_a || !of_b || strcmp(of_a, of_b) != 0))
-        ok = fail(STATUS_USAGE, "diff: %s and %s edit different models", a.where, b.where);
-    ok = ok && mask_refuse(&a, "diff") && mask_refuse(&b, "diff");
-    for (size_t i = 0; ok && i < a.header.tensor_count; i++)
-        ok = layer_diff(o, args, &a, &b, &a.header.tensors[i], table);
-    for (size_t i = 0; ok && i < b.header.tensor_count; i++) {
-        bool known = false; // as a tensor of the first
-        for (size_t k = 0; k < a.header.tensor_count; k++)
-            known = known || a.header.tensors[k].layer == b.header.tensors[i].layer;
-        ok = known || layer_diff(o, args, &a, &b, &b.header.tensors[i], table);
-    }
-    journal_free(&a);
-    journal_free(&b);
     return ok;
 }
 
@@ -231,9 +134,11 @@ bool command_diff(const struct args *args)
     if (first != second)
         return fail(STATUS_USAGE, "diff: %s is a journal, %s is none; wanted two of a kind",
                     args->words[first ? 0 : 1], args->words[first ? 1 : 0]);
+    if (args->model && !first)
+        return fail(STATUS_USAGE, "diff: --model goes with two journals, got two models");
     struct opened o = {0};
-    struct table table = {.json = args->json ? cJSON_CreateArray() : NULL};
-    bool ok = first ? journals_diff(&o, args, &table) : models_diff(&o, args, &table);
+    struct diff table = {.json = args->json ? cJSON_CreateArray() : NULL};
+    bool ok = first ? diff_journals(&o, args, &table) : models_diff(&o, args, &table);
     if (ok && args->json) {
         ok = json_put(table.json, true);
     } else if (ok && table.count == 0) {

@@ -167,10 +167,7 @@ static bool edit_all(struct opened *o, const struct args *args, struct dataset *
     struct editor editor = {0};
     r->editor = &editor;
     struct answers answers = {0};
-    struct sequence_options options = {.solver = settings_solver(args),
-                                       .guard = settings_guard(args), .text = args->text,
-                                       .tokens = args->tokens, .seed = args->seed,
-                                       .strict = o->dev.strict};
+    struct sequence_options options = settings_sequence(args, o->dev.strict);
     struct corpus grad = {0};
     bool ok = settings_open(&options.hparams, args, &o->model.config) &&
               grad_text_open(&grad, args, &o->tokenizer, &options.hparams,

@@ -38,14 +38,6 @@ static bool exam_start(struct opened *o, const struct args *args, const struct d
     return ok;
 }
 
-static void add(cJSON *to, const char *name, double value)
-{
-    if (isnan(value))
-        cJSON_AddNullToObject(to, name);
-    else
-        cJSON_AddNumberToObject(to, name, value);
-}
-
 static bool asked(const struct measures *m, unsigned measure)
 {
     return m->which >> measure & 1;
@@ -57,15 +49,15 @@ static void report(cJSON *root, const struct measures *measures, const struct ma
     uint32_t n = marks->requests;
     cJSON_AddNumberToObject(root, "n", n);
     for (unsigned m = 0; m < MEASURE_EACH; m++) {
-        if (asked(measures, m)) add(root, measure_names[m], marks_mean(marks, m, 0, n));
-        if (m == MEASURE_LOC) add(root, "avg", marks_average(marks, 0, n));
+        if (asked(measures, m)) json_number(root, measure_names[m], marks_mean(marks, m, 0, n));
+        if (m == MEASURE_LOC) json_number(root, "avg", marks_average(marks, 0, n));
     }
     cJSON *list = cJSON_AddArrayToObject(root, "records");
     for (uint32_t i = 0; i < n; i++) {
         cJSON *row = cJSON_CreateObject();
         cJSON_AddNumberToObject(row, "id", (double)data->requests[i].id);
         for (unsigned m = 0; m < MEASURE_EACH; m++)
-            if (asked(measures, m)) add(row, measure_names[m], marks->scores[m][i]);
+            if (asked(measures, m)) json_number(row, measure_names[m], marks->scores[m][i]);
         cJSON_AddItemToArray(list, row);
     }
 }

@@ -121,16 +121,6 @@ static void files_close(struct running *r)
     free(r->key);
 }
 
-static bool line_add(struct running *r, const cJSON *json)
-{
-    char *text = json_text(json, false, "a line");
-    size_t length = text ? strlen(text) : 0;
-    if (text) text[length] = '\n'; // in place of the end: one write, whole or torn
-    bool ok = text && append_add(&r->lines, text, length + 1);
-    cJSON_free(text);
-    return ok;
-}
-
 // The scores of the requests [first, first + count) as an object.
 static bool measure(struct running *r, const struct measures *measures, uint32_t first,
                     uint32_t count, uint32_t edits, cJSON *to, const char *name)
@@ -190,7 +180,7 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
     ok = ok && key_add(r, e) &&
          measure(r, &quick, edit->number - 1, 1, edit->number, line, "right_after");
     if (ok && is_checkpoint(r->w, edit->number)) ok = measure_state(r, edit->number, line);
-    ok = ok && line_add(r, line);
+    ok = ok && json_line(line, &r->lines);
     if (ok && r->times)
         fprintf(r->times, "{\"run\":\"%s\",\"edit\":%u,\"edit_ms\":%.1f,\"measure_ms\":%.1f}\n",
                 r->job->id, edit->number, edit->milliseconds, 1e3 * (log_clock() - started));
@@ -208,7 +198,7 @@ static bool begin(struct running *r, struct editor *e)
     cJSON *line = cJSON_CreateObject();
     cJSON_AddStringToObject(line, "run", r->job->id);
     if (ok) cJSON_AddItemToObject(line, "settings", run_json(&header));
-    ok = ok && line_add(r, line);
+    ok = ok && json_line(line, &r->lines);
     cJSON_Delete(line);
     journal_header_free(&header);
     return ok;
@@ -220,10 +210,7 @@ static bool edit_all(struct running *r)
     struct opened *o = w->opened;
     const struct args *args = &r->job->args;
     struct editor editor = {0};
-    struct sequence_options options = {.solver = settings_solver(args),
-                                       .guard = settings_guard(args), .text = args->text,
-                                       .tokens = args->tokens, .seed = args->seed,
-                                       .strict = o->dev.strict};
+    struct sequence_options options = settings_sequence(args, o->dev.strict);
     struct corpus grad = {0};
     r->editor = &editor;
     options.grad = &grad;

@@ -22,14 +22,10 @@ struct matching {
     uint32_t known_count, used;
 };
 
-static bool line_add(struct matching *m, cJSON *json)
+static bool line_add(struct matching *m, cJSON *line)
 {
-    char *text = json_text(json, false, "a line");
-    size_t length = text ? strlen(text) : 0;
-    if (text) text[length] = '\n'; // in place of the end: one write, whole or torn
-    bool ok = text && append_add(&m->lines, text, length + 1);
-    cJSON_free(text);
-    cJSON_Delete(json);
+    bool ok = json_line(line, &m->lines);
+    cJSON_Delete(line);
     return ok;
 }
 
@@ -93,10 +89,8 @@ static bool run(struct matching *m, double knob, double *norm)
     const struct args *args = &m->job->args;
     struct corpus grad = {0};
     struct editor editor = {0};
-    struct sequence_options options = {.solver = settings_solver(args),
-                                       .guard = settings_guard(args), .text = args->text,
-                                       .tokens = args->tokens, .seed = args->seed,
-                                       .strict = o->dev.strict, .grad = &grad};
+    struct sequence_options options = settings_sequence(args, o->dev.strict);
+    options.grad = &grad;
     model_unedit(&o->model);
     bool ok = settings_open(&options.hparams, args, &o->model.config) &&
               grad_text_open(&grad, args, &o->tokenizer, &options.hparams,

@@ -196,10 +196,7 @@ static bool job_settings(struct experiment_work *w, struct job *job)
 {
     struct opened *o = w->opened;
     struct journal_header header = {0};
-    struct sequence_options options = {.solver = settings_solver(&job->args),
-                                       .guard = settings_guard(&job->args),
-                                       .text = job->args.text, .tokens = job->args.tokens,
-                                       .seed = job->args.seed, .strict = o->dev.strict};
+    struct sequence_options options = settings_sequence(&job->args, o->dev.strict);
     bool ok = settings_open(&options.hparams, &job->args, &o->model.config) &&
               (!job->match[0] || match_settings(job, &options.hparams)) &&
               record_plan(&header, &o->weights, &options);

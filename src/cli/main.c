@@ -74,6 +74,7 @@ static const struct command commands[] = {
     {"diff", C_DIFF, command_diff, "which tensors two models or journals differ in: rank and norms",
      "  oedit diff model.gguf new.gguf\n"
      "  oedit diff new.gguf.journal other.gguf.journal\n"
+     "  oedit diff pruned.gguf.journal other.gguf.journal -m model.gguf\n"
      "  oedit diff model.gguf new.gguf --json"},
     {"verify", C_VERIFY, command_verify, "that a model is what its journal says",
      "  oedit verify new.gguf\n"

@@ -75,3 +75,10 @@ bool settings_open(struct hparams *h, const struct args *args, const struct conf
     h->ablate = (enum ablation)args->ablate;
     return true;
 }
+
+struct sequence_options settings_sequence(const struct args *args, bool strict)
+{
+    return (struct sequence_options){.solver = settings_solver(args), .guard = settings_guard(args),
+                                     .text = args->text, .tokens = args->tokens,
+                                     .seed = args->seed, .strict = strict};
+}

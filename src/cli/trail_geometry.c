@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/interrupt.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "ops/gemm.h"
 
@@ -130,23 +131,14 @@ bool trail_norm(struct device *dev, const struct trail *t, double *norm)
     return ok;
 }
 
-// Numbers that JSON has no word for become null.
-static void add(cJSON *to, const char *name, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(to, name, value);
-    else
-        cJSON_AddNullToObject(to, name);
-}
-
 static void add_spectrum(cJSON *to, const char *name, const struct spectrum *s, bool values)
 {
     cJSON *o = cJSON_AddObjectToObject(to, name);
-    add(o, "norm", s->norm);
-    add(o, "frobenius", s->frobenius);
-    add(o, "rank", s->rank);
-    add(o, "condition", s->condition);
-    add(o, "condition_nonzero", s->nonzero);
+    json_number(o, "norm", s->norm);
+    json_number(o, "frobenius", s->frobenius);
+    json_number(o, "rank", s->rank);
+    json_number(o, "condition", s->condition);
+    json_number(o, "condition_nonzero", s->nonzero);
     if (!values) return;
     cJSON *list = cJSON_AddArrayToObject(o, "values");
     for (uint32_t i = 0; i < s->count; i++)
@@ -177,23 +169,23 @@ cJSON *trail_geometry_json(const struct trail_geometry *g, uint32_t shown)
     const struct trail *t = g->trail;
     cJSON *o = cJSON_CreateObject();
     if (shown > t->count) shown = t->count;
-    add(o, "edits", t->count);
+    json_number(o, "edits", t->count);
     add_spectrum(o, "total", &g->total, true);
     if (g->base.values) add_spectrum(o, "base", &g->base, false);
     if (g->edited.values) add_spectrum(o, "edited", &g->edited, false);
-    add(o, "cos_u", g->cos_u);
-    add(o, "cos_w", g->cos_w);
+    json_number(o, "cos_u", g->cos_u);
+    json_number(o, "cos_w", g->cos_w);
     add_cosines(o, "cosines_u", g->cosines_u, t->count, shown);
     add_cosines(o, "cosines_w", g->cosines_w, t->count, shown);
     if (!g->own) return o;
-    add(o, "own", mean(g->own, t->count));
-    add(o, "unrelated", mean(g->unrelated, t->count));
+    json_number(o, "own", mean(g->own, t->count));
+    json_number(o, "unrelated", mean(g->unrelated, t->count));
     cJSON *list = cJSON_AddArrayToObject(o, "scores");
     for (uint32_t j = 0; j < t->count; j++) {
         cJSON *score = cJSON_CreateObject();
-        add(score, "edit", t->numbers[j]);
-        add(score, "own", (double)g->own[j]);
-        add(score, "unrelated", (double)g->unrelated[j]);
+        json_number(score, "edit", t->numbers[j]);
+        json_number(score, "own", (double)g->own[j]);
+        json_number(score, "unrelated", (double)g->unrelated[j]);
         cJSON_AddItemToArray(list, score);
     }
     return o;

@@ -15,15 +15,10 @@ bool finish_matrix(struct device *dev, const struct guard *guard, const struct t
     return ok;
 }
 
-static bool copy(struct editor *e, const struct buffer *from, const struct buffer *to)
+static bool copy(struct editor *e, const struct buffer *from, struct buffer *to)
 {
-    struct cmd cmd;
-    cmd_start(&cmd, e->model->dev, false);
-    op_axpby(&cmd, (struct axpby_args){.x = from->address, .y = to->address, .alpha = 1,
-                                       .n = e->model->config.dim * e->model->config.ffn});
-    bool ok = cmd_run_once(&cmd);
-    cmd_free(&cmd);
-    return ok;
+    return buffer_copy(e->model->dev, from, to,
+                       4ull * e->model->config.dim * e->model->config.ffn);
 }
 
 bool editor_finish(struct editor *e)

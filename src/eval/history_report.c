@@ -1,14 +1,7 @@
 #include <math.h>
 
+#include "base/json.h"
 #include "eval/history.h"
-
-static void add(cJSON *to, const char *name, double value)
-{
-    if (isnan(value))
-        cJSON_AddNullToObject(to, name);
-    else
-        cJSON_AddNumberToObject(to, name, value);
-}
 
 static bool asked(const struct history *h, unsigned measure)
 {
@@ -26,8 +19,8 @@ static void add_means(cJSON *to, const struct history *h, const struct marks *m,
 {
     for (unsigned each = 0; each < MEASURE_EACH; each++)
         if (asked(h, each))
-            add(to, measure_names[each], marks_mean(m, (enum measure)each, first, end));
-    if (averaged(h)) add(to, "avg", marks_average(m, first, end));
+            json_number(to, measure_names[each], marks_mean(m, (enum measure)each, first, end));
+    if (averaged(h)) json_number(to, "avg", marks_average(m, first, end));
 }
 
 static void add_records(cJSON *to, const struct history *h, const struct marks *m,
@@ -38,7 +31,7 @@ static void add_records(cJSON *to, const struct history *h, const struct marks *
         cJSON *row = cJSON_CreateObject();
         cJSON_AddNumberToObject(row, "id", (double)requests[i].id);
         for (unsigned each = 0; each < MEASURE_EACH; each++)
-            if (asked(h, each)) add(row, measure_names[each], m->scores[each][i]);
+            if (asked(h, each)) json_number(row, measure_names[each], m->scores[each][i]);
         cJSON_AddItemToArray(list, row);
     }
 }
@@ -51,7 +44,7 @@ cJSON *marks_json(const struct history *h, const struct marks *m, const struct r
     cJSON_AddNumberToObject(root, "edits", m->edits);
     cJSON_AddNumberToObject(root, "n", m->count);
     add_means(root, h, m, m->first, m->first + m->count);
-    if (asked(h, MEASURE_PPL)) add(root, measure_names[MEASURE_PPL], m->perplexity);
+    if (asked(h, MEASURE_PPL)) json_number(root, measure_names[MEASURE_PPL], m->perplexity);
     cJSON *ages = count ? cJSON_AddArrayToObject(root, "by_age") : NULL;
     for (uint32_t i = 0; i < count; i++) {
         cJSON *bin = cJSON_CreateObject();

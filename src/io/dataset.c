@@ -88,7 +88,9 @@ static bool list_maybe(const struct record *record, const cJSON *object, const c
         if (blank == BLANK_REFUSED && text_blank(item->valuestring))
             return fail(STATUS_BAD_DATA, "%s, record %zu: \"%s\" has an empty text", record->path,
                         record->number, key);
-        if (!text_copy(&list->items[i], item->valuestring)) return false;
+        if (!record_utf8(record, key, item->valuestring) ||
+            !text_copy(&list->items[i], item->valuestring))
+            return false;
         list->count++;
     }
     return true;
@@ -194,7 +196,8 @@ static bool zsre_read(const struct record *record, struct request *request, enum
     if (target == ZSRE_ANSWERS && !has_answer)
         return fail(STATUS_BAD_DATA, "%s, record %zu: key \"answers\" is missing or has no text",
                     record->path, record->number);
-    bool ok = record_text(record, object, "src", &request->prompt) &&
+    bool ok = (!has_answer || record_utf8(record, "answers", answer->valuestring)) &&
+              record_text(record, object, "src", &request->prompt) &&
               record_text(record, object, "subject", &request->subject);
     if (target == ZSRE_ANSWERS)
         ok = ok && text_copy(&request->target_new, answer->valuestring);

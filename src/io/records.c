@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 // A file under way: `number` records were seen, `taken` of them given on.
 struct reader {
@@ -27,6 +28,14 @@ bool text_blank(const char *text)
     return text[strspn(text, " \t\r\n")] == '\0';
 }
 
+bool record_utf8(const struct record *record, const char *key, const char *text)
+{
+    const size_t size = strlen(text), at = utf8_invalid(text, size);
+    return at == size || fail(STATUS_BAD_DATA, "%s, record %zu: \"%s\" is not UTF-8: byte 0x%02x at "
+                                               "offset %zu of the text", record->path,
+                              record->number, key, (unsigned)(unsigned char)text[at], at);
+}
+
 bool record_text(const struct record *record, const cJSON *object, const char *key, char **text)
 {
     const cJSON *value = record_member(object, key);
@@ -39,6 +48,7 @@ bool record_text(const struct record *record, const cJSON *object, const char *k
     if (text_blank(value->valuestring))
         return fail(STATUS_BAD_DATA, "%s, record %zu: \"%s\" is empty", record->path,
                     record->number, key);
+    if (!record_utf8(record, key, value->valuestring)) return false;
     *text = mem_text(value->valuestring, strlen(value->valuestring), "a record");
     return *text != NULL;
 }

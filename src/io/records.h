@@ -17,6 +17,9 @@ const cJSON *record_member(const cJSON *object, const char *key);
 // object[key], which must be a text that is not blank: *text, to be freed.
 bool record_text(const struct record *record, const cJSON *object, const char *key, char **text);
 
+// Refuses a text of that key which is not UTF-8, with the byte and its offset in the text.
+bool record_utf8(const struct record *record, const char *key, const char *text);
+
 bool text_blank(const char *text); // only blanks, or nothing at all
 
 // Called for each record; false stops the reading with its failure.
