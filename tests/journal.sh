@@ -332,7 +332,7 @@ for solver in "ultraedit --contexts 2" "ultraedit --contexts 1 --guard oedit-plu
     esac
     right "$oedit" revert form.gguf.journal 2 -m base.gguf -o less.gguf
     right "$oedit" verify less.gguf form.gguf.journal --base base.gguf
-    right "$oedit" diff form.gguf.journal again.gguf.journal
+    right "$oedit" diff form.gguf.journal again.gguf.journal -m base.gguf
     says "pairs" out.txt
     right "$oedit" revert form.gguf.journal --all -m base.gguf -o none.gguf
     same base.gguf none.gguf
