@@ -1,5 +1,6 @@
-// AlphaEdit on a tiny model: what P is, kept either way round, the published formula over a sequence,
-// journals that are resumed with the same bits, and what is refused. test_edit.c has the values.
+// AlphaEdit on a tiny model: what P is, kept either way round, the published formula over a
+// sequence, journals that are resumed with the same bits, and what is refused. test_edit.c has the
+// values.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -98,9 +99,9 @@ static double length(const double *x, uint32_t n)
     return sqrt(ref_dot(x, x, n));
 }
 
-// P = P^T, P P = P, its trace is the number of dimensions, it is P of double precision, and P K0 = 0
-// for K0 what the text has keys in. The SVD's rounding, n eps |C|, turns a vector of one space by at
-// most that over the gap towards the other (Davis and Kahan).
+// P = P^T, P P = P, its trace is the number of dimensions, it is P of double precision, and P K0 =
+// 0 for K0 what the text has keys in. The SVD's rounding, n eps |C|, turns a vector of one space by
+// at most that over the gap towards the other (Davis and Kahan).
 static void projector_case(struct rig *rig, uint32_t outside)
 {
     struct test *t = rig_memory(1, sizeof *t);

@@ -315,8 +315,8 @@ static void test_utf8(void **state)
         must_refuse(text, all, bad[i][1]);
     }
     struct dataset dataset;
-    must_open(&dataset, "{\"prompt\":\"a b\",\"subject\":\"a\",\"target_new\":\"c\",\"note\":\"\xff\"}",
-              all);
+    must_open(&dataset, "{\"prompt\":\"a b\",\"subject\":\"a\",\"target_new\":\"c\","
+                        "\"note\":\"\xff\"}", all);
     dataset_free(&dataset);
 }
 

@@ -1,5 +1,6 @@
-// SPHERE against double precision: the directions of W's rows, how many count, and dW (I - alpha U U^T)
-// for updates of one pair, of several, and dense; journals that are resumed with the same bits.
+// SPHERE against double precision: the directions of W's rows, how many count, and dW (I - alpha U
+// U^T) for updates of one pair, of several, and dense; journals that are resumed with the same
+// bits.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -182,8 +183,9 @@ static void run_open(struct run *t, struct rig *rig, const char *solver, const c
     for (uint32_t i = 0; i < N; i++) t->plain[i] = t->d.ref.layers[DIRECT_LAYER].down[i];
 }
 
-// The first that changes anything is the unguarded one times I - alpha U U^T. Of all: what they have along U is
-// 1 - alpha times that of the rest of the way round, which alpha = 1 shows: nothing.
+// The first that changes anything is the unguarded one times I - alpha U U^T. Of all: what they
+// have along U is 1 - alpha times that of the rest of the way round, which alpha = 1 shows:
+// nothing.
 static void solver_case(struct rig *rig, const char *solver, double alpha)
 {
     struct run *none = rig_memory(1, sizeof *none), *sphere = rig_memory(1, sizeof *sphere);

@@ -63,8 +63,8 @@ static void push(struct system *s, uint32_t t)
         s->sum[i] += (double)x[i / LONG] * (double)x[i % LONG];
 }
 
-// The basis is orthonormal to n eps and M's entries are exact to t eps |x|^2: an error of S of about
-// (n + t) eps mass, which the condition enlarges. What lies outside of the span has none.
+// The basis is orthonormal to n eps and M's entries are exact to t eps |x|^2: an error of S of
+// about (n + t) eps mass, which the condition enlarges. What lies outside of the span has none.
 static void check(struct system *s, double shift, uint32_t t)
 {
     double y[LONG], wide[LONG], apart = 0, length = 0;

@@ -20,6 +20,6 @@ struct diff {
 
 void diff_tell(struct diff *table, const struct diff_row *row);
 
-// What `apply` makes of both journals, args->words. With a guard that finishes what is written (PRUNE)
-// that depends on the model: args->model. Opens the device if there is a difference.
+// What `apply` makes of both journals, args->words. With a guard that finishes what is written
+// (PRUNE) that depends on the model: args->model. Opens the device if there is a difference.
 bool diff_journals(struct opened *o, const struct args *args, struct diff *table);

@@ -23,10 +23,10 @@ bool match_norm(const struct journal *journal, struct opened *opened, double *no
 bool match_trial(struct editor *editor, const struct dataset *data, double *norm);
 
 // Runs all edits with one knob after the other, MATCH_RUNS times at most, each on the model as it
-// was opened, and leaves it so: a run with that knob then has the bits it would have had alone. Tells
-// every knob and its norm. A knob that comes in whole numbers may miss by more than the tolerance:
-// the nearest is taken with a warning; else STATUS_FAILED. options: but for hparams, which
-// come from args.
+// was opened, and leaves it so: a run with that knob then has the bits it would have had alone.
+// Tells every knob and its norm. A knob that comes in whole numbers may miss by more than the
+// tolerance: the nearest is taken with a warning; else STATUS_FAILED. options: but for hparams,
+// which come from args.
 enum { MATCH_RUNS = 10 };
 #define MATCH_WITHIN 0.05 // of the norm
 bool match_find(struct match *match, struct opened *opened, const struct args *args,

@@ -88,12 +88,13 @@ bool tasks_open(struct experiment_work *w);
 void tasks_close(struct experiment_work *w); // accepts zero
 bool tasks_measure(struct experiment_work *w, cJSON *state);
 
-// Contexts are sampled from the unedited model by seed and lengths: runs that agree there share them.
+// Contexts are sampled from the unedited model by seed and lengths: runs that agree there share
+// them.
 bool contexts_share(struct experiment_work *w, struct hparams *hparams, uint64_t seed);
 bool contexts_keep(struct experiment_work *w, const struct editor *editor, uint64_t seed);
 
-// The knob of a job with `match`: of whole runs, each of which is a line of ID.match.jsonl once it is
-// done, so that a search that was killed goes on behind the last. Sets job->args.knob.
+// The knob of a job with `match`: of whole runs, each of which is a line of ID.match.jsonl once it
+// is done, so that a search that was killed goes on behind the last. Sets job->args.knob.
 bool experiment_match(struct experiment_work *w, struct job *job);
 
 // Runs one job, or what is missing of it.

@@ -104,8 +104,8 @@ static bool matches_check(const struct experiment *x)
         for (uint32_t k = 0; run->match && k < x->run_count; k++)
             if (strcmp(x->runs[k].name, run->match) == 0) other = &x->runs[k];
         if (!other || other->match)
-            return fail(STATUS_BAD_DATA, "%s: run '%s': 'match' is '%s', wanted the name of another "
-                                         "run of the file that has no 'match'", x->where,
+            return fail(STATUS_BAD_DATA, "%s: run '%s': 'match' is '%s', wanted the name of "
+                                         "another run of the file that has no 'match'", x->where,
                         run->name, run->match ? run->match : "no text");
         if (cJSON_GetObjectItem(run->item, "knob"))
             return fail(STATUS_BAD_DATA, "%s: run '%s' has a 'knob' and a 'match' that finds one, "

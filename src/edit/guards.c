@@ -126,8 +126,8 @@ static bool oedit_loss(struct editor *e, struct edit *edit, struct penalty penal
 }
 
 // Eq. 28 as printed: u <- u - V V^T u; G as in Eq. 26; u <- u - G G^T u. V is taken out twice for
-// orthogonality to rounding; once more at the end, where G may have put a little of it back. Without
-// Eq. 26 it puts back much, and that stays: G's word is the last.
+// orthogonality to rounding; once more at the end, where G may have put a little of it back.
+// Without Eq. 26 it puts back much, and that stays: G's word is the last.
 static bool project_paper(struct editor *e, struct edit *edit)
 {
     struct matrix g, v = basis_matrix(&e->site->basis);
@@ -156,8 +156,8 @@ static bool project_exact(struct editor *e, struct edit *edit)
     return ok;
 }
 
-// Eq. 15 without its second line takes V out and then the original G, whose rows are orthonormal: what
-// Eq. 28 does without Eq. 26.
+// Eq. 15 without its second line takes V out and then the original G, whose rows are orthonormal:
+// what Eq. 28 does without Eq. 26.
 static bool exact(const struct editor *e)
 {
     return e->hparams.projector == PROJECTOR_EXACT && frees(e);

@@ -5,7 +5,7 @@
 
 #include "io/weights.h"
 
-enum cosine_mode { COSINE_SQUARE, COSINE_ABS, COSINE_SIGNED }; // METHOD: only the square is basis-free
+enum cosine_mode { COSINE_SQUARE, COSINE_ABS, COSINE_SIGNED }; // only the square is basis-free
 enum projector { PROJECTOR_PAPER, PROJECTOR_EXACT };           // Eq. 28 as printed, or Eq. 15
 
 // What is left out of O-Edit and O-Edit+ (Table 5): grad G, so that only dW_total counts; the
@@ -49,7 +49,8 @@ struct hparams {
 };
 
 // The embedded file that matches the model's shape, or defaults; `path` (or NULL) goes on top.
-// Each file's section "values" holds for all; those named as the solver and the guard come after it.
+// Each file's section "values" holds for all; those named as the solver and the guard come after
+// it.
 bool hparams_open(struct hparams *hparams, const struct config *config, const char *solver,
                   const char *guard, const char *path);
 

@@ -1,7 +1,7 @@
-// Key memory: C that also knows the keys of earlier edits. With lambda C + weight sum_i k_i k_i^T in
-// place of lambda C (O-Edit Eq. 6, Eq. 23), an update is kept small on the keys k_i, as MEMIT keeps it
-// small on those of the text. For any solver with C, and any guard. AlphaEdit's earlier keys are the
-// same, with l2 I in place of lambda C.
+// Key memory: C that also knows the keys of earlier edits. With lambda C + weight sum_i k_i k_i^T
+// in place of lambda C (O-Edit Eq. 6, Eq. 23), an update is kept small on the keys k_i, as MEMIT
+// keeps it small on those of the text. For any solver with C, and any guard. AlphaEdit's earlier
+// keys are the same, with l2 I in place of lambda C.
 #pragma once
 #include "edit/editor.h"
 

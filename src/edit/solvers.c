@@ -76,9 +76,9 @@ static bool give_up(struct editor *e)
     return ok;
 }
 
-// AlphaEdit: dW = R k^T P (K K^T P + k k^T P + l2 I)^-1, K the earlier keys, P the projector onto C's
-// null space. P is symmetric and P P = P, so with q = P k this is R q^T (S + q q^T)^-1, S = l2 I +
-// sum q_i q_i^T over the earlier ones (edit/memory.h): R (S^-1 q)^T / (1 + q^T S^-1 q).
+// AlphaEdit: dW = R k^T P (K K^T P + k k^T P + l2 I)^-1, K the earlier keys, P the projector onto
+// C's null space. P is symmetric and P P = P, so with q = P k this is R q^T (S + q q^T)^-1, S = l2
+// I + sum q_i q_i^T over the earlier ones (edit/memory.h): R (S^-1 q)^T / (1 + q^T S^-1 q).
 static bool alpha_solve(struct editor *e, struct edit *edit)
 {
     struct site *s = e->site;

@@ -28,7 +28,8 @@ static bool inner_new(struct thin *t, uint32_t rows)
     const uint64_t n = t->basis.capacity;
     float *m = mem_new(n * n, sizeof *m, "products of vectors");
     float *before = mem_new((uint64_t)rows * rows, sizeof *before, "products of vectors");
-    bool ok = m && before && (!rows || buffer_read(t->dev, t->inner, 0, before, 4ull * rows * rows));
+    bool ok = m && before &&
+              (!rows || buffer_read(t->dev, t->inner, 0, before, 4ull * rows * rows));
     inner_free(t);
     for (uint64_t i = 0; ok && i < n * n; i++) {
         const uint64_t r = i / n, c = i % n;
