@@ -16,7 +16,7 @@
     CASE(adam_weights) CASE(running_stats) CASE(normalise_rows)
 #define CASES_LINALG(CASE)                                                                         \
     CASE(copy_part) CASE(largest_rows) CASE(norm_rows) CASE(sort_index) CASE(count_rows)           \
-    CASE(random) CASE(unit_row) CASE(sweep_rows) CASE(svd_values) CASE(chol_shift) CASE(mirror)    \
+    CASE(random) CASE(normal) CASE(unit_row) CASE(sweep_rows) CASE(svd_values) CASE(chol_shift) CASE(mirror) \
     CASE(chol_block) CASE(chol_turn) CASE(chol_turn_rows) CASE(tri_gather) CASE(tri_block) CASE(tri_spread) CASE(residual)
 #define CASES_GEMM(CASE) CASE(gemm_nt) CASE(gemm_nn) CASE(gemm_tn)
 #define CASES_GEMM_COOP(CASE) CASE(gemm_coop)

@@ -155,6 +155,34 @@ static void test_random(void **state)
     rig_drop(rig);
 }
 
+// The distribution function of |x|, for the share of values within some bounds.
+static void test_normal(void **state)
+{
+    struct rig *rig = *state;
+    enum { MANY = 20011 };
+    static const double bounds[] = {0.1, 0.5, 1, 2, 3};
+    uint32_t within[5] = {0};
+    fbuf one = rig_out(rig, MANY), same = rig_out(rig, MANY), other = rig_out(rig, MANY);
+    op_normal(&rig->cmd, (struct normal_args){one, MANY, 5});
+    op_normal(&rig->cmd, (struct normal_args){same, MANY, 5});
+    op_normal(&rig->cmd, (struct normal_args){other, MANY, 6});
+    rig_run(rig);
+    double mean = 0, next = 0, along = 0;
+    assert_memory_equal(rig_floats(rig, one), rig_floats(rig, same), MANY * sizeof(float));
+    for (uint32_t i = 0; i < MANY; i++) {
+        double x = (double)rig_floats(rig, one)[i];
+        mean += x / MANY;
+        along += x * (double)rig_floats(rig, other)[i] / MANY;
+        next += x * (double)rig_floats(rig, one)[(i + 1) % MANY] / MANY;
+        for (int j = 0; j < 5; j++) within[j] += fabs(x) < bounds[j];
+    }
+    // Deviations of a mean of n are 1 / sqrt(n) = 0.007; five of them.
+    assert_true(fabs(mean) < 0.035 && fabs(along) < 0.035 && fabs(next) < 0.035);
+    for (int j = 0; j < 5; j++)
+        assert_true(fabs((double)within[j] / MANY - erf(bounds[j] / sqrt(2))) < 0.018);
+    rig_drop(rig);
+}
+
 static void test_unit_row(void **state)
 {
     struct rig *rig = *state;

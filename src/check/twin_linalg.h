@@ -80,6 +80,29 @@ TWIN(random)
         reals(a->y)[i] = count_of(mixed(i + mixed(a->seed)) >> 8) / R(16777216.0) - R(0.5);
 }
 
+// cos 2 pi x = sin(pi (1/2 - 2 |x|)) by Taylor.
+static real cosine_of_turns(real x)
+{
+    real r = R(3.1415927) * (R(0.5) - R(2.0) * size_of(x)), z = r * r;
+    real p = R(1.6059044e-10);
+    p = p * z - R(2.5052108e-8);
+    p = p * z + R(2.7557319e-6);
+    p = p * z - R(1.9841270e-4);
+    p = p * z + R(8.3333333e-3);
+    p = p * z - R(0.16666667);
+    return p * z * r + r;
+}
+
+TWIN(normal)
+{
+    const uint32_t near_ = mixed(a->seed), far_ = mixed(a->seed ^ 0x9e3779b9u);
+    for (uint32_t i = 0; i < a->n; i++) {
+        real part = count_of((mixed(i + near_) >> 8) + 1) / R(16777216.0);
+        real turns = count_of(mixed(i + far_) >> 8) / R(16777216.0) - R(0.5);
+        reals(a->y)[i] = calm(root(R(-2.0) * logarithm(part)) * cosine_of_turns(turns));
+    }
+}
+
 TWIN(outer_some)
 {
     for (uint32_t i = 0; i < a->rows * a->cols; i++)

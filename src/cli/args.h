@@ -45,7 +45,7 @@ struct args {
         resume, all, compare, list;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
-    int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, zsre_target,
+    int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, grad_svd, zsre_target,
         format, choose;
     uint32_t ppl_tokens, limit, repeat, least, rank, n, layer, top, tokens, steps, contexts, block,
         q_max, top_sample;

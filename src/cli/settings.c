@@ -72,6 +72,7 @@ bool settings_open(struct hparams *h, const struct args *args, const struct conf
     h->projector = (enum projector)args->projector;
     h->knob = (double)args->knob;
     h->grad_source = (enum grad_source)args->grad_source;
+    h->grad_svd = (enum grad_svd)args->grad_svd;
     h->ablate = (enum ablation)args->ablate;
     return true;
 }

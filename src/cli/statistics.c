@@ -103,10 +103,10 @@ bool command_grad(const struct args *args)
               (h.grad_source ? grad_text_open(&corpus, args, &o.tokenizer, &h,
                                               args->tokens ? args->tokens : h.grad_tokens)
                              : corpus_open(&corpus, &o, args, &h, h.grad_tokens));
-    uint32_t dim = o.model.config.dim;
+    uint32_t dim = o.model.config.dim, count = 0;
     values = ok ? mem_new(dim, sizeof *values, "singular values") : NULL;
-    ok = ok && values &&
-         stats_directions(&o.model, &o.weights, &corpus, h.layer, &rows, values) &&
+    ok = ok && values && stats_count(&o.model, &h, &count) &&
+         stats_directions(&o.model, &o.weights, &corpus, h.layer, count, &rows, values) &&
          (!args->out || matrix_write(&o.dev, rows, (uint64_t)dim * dim, args->out));
     if (ok) {
         cJSON *root = about(&h, &corpus), *list = cJSON_CreateArray();

@@ -37,6 +37,7 @@ static const struct field fields[] = {
 
 const char *const ablation_names[ABLATIONS] = {"none", "grad", "edits", "eq26"};
 const char *const grad_source_names[GRAD_SOURCES] = {"text", "locality", "knowledge", "ascii"};
+const char *const grad_svd_names[GRAD_SVDS] = {"auto", "full", "probes"};
 const char *const optimizer_names[OPTIMIZERS] = {"adam", "gauss-newton"};
 
 static bool optimizer_read(struct hparams *h, const cJSON *value, const char *where)
@@ -199,6 +200,7 @@ bool hparams_each(const struct hparams *h,
     ok = ok && (h->layer_count == 0 || word(user, "layers", layers)) &&
          (!h->ablate || word(user, "ablate", ablation_names[h->ablate])) &&
          (!h->grad_source || word(user, "grad_source", grad_source_names[h->grad_source])) &&
+         (!h->grad_svd || word(user, "grad_svd", grad_svd_names[h->grad_svd])) &&
          (!(h->knob > 0) || number(user, "knob", h->knob));
     for (size_t i = 0; ok && i < sizeof fields / sizeof *fields; i++) {
         const void *at = (const char *)h + fields[i].offset;

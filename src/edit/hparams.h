@@ -17,6 +17,11 @@ extern const char *const ablation_names[ABLATIONS];
 enum grad_source { GRAD_TEXT, GRAD_LOCALITY, GRAD_KNOWLEDGE, GRAD_ASCII, GRAD_SOURCES };
 extern const char *const grad_source_names[GRAD_SOURCES];
 
+// How grad G's directions are found: all by the decomposition, or the first q_max by random probes
+// (linalg/range.h), with bounds on their error; auto: by probes where that is much less work.
+enum grad_svd { GRAD_SVD_AUTO, GRAD_SVD_FULL, GRAD_SVD_PROBES, GRAD_SVDS };
+extern const char *const grad_svd_names[GRAD_SVDS];
+
 enum optimizer { OPTIMIZER_ADAM, OPTIMIZER_GAUSS_NEWTON, OPTIMIZERS }; // of the value
 extern const char *const optimizer_names[OPTIMIZERS];
 
@@ -36,6 +41,7 @@ struct hparams {
     enum projector projector;
     enum ablation ablate;
     enum grad_source grad_source;
+    enum grad_svd grad_svd;
     double knob; // of a control (edit/controls.h); 0: not given
     double ridge; // times mean(diag C)
     double key_memory; // weight of earlier keys beside lambda C (edit/memory.h)

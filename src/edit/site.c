@@ -17,12 +17,12 @@ static uint32_t meaningful(const float *values, uint32_t dim, uint32_t ffn)
 }
 
 static bool directions(struct site *s, struct model *model, struct weights *weights,
-                       const struct corpus *corpus)
+                       const struct hparams *h, const struct corpus *corpus)
 {
-    uint32_t dim = model->config.dim;
+    uint32_t dim = model->config.dim, count = 0;
     float *values = mem_new(dim, sizeof *values, "singular values");
-    bool ok = values &&
-              stats_directions(model, weights, corpus, s->layer, &s->directions, values);
+    bool ok = values && stats_count(model, h, &count) &&
+              stats_directions(model, weights, corpus, s->layer, count, &s->directions, values);
     if (ok) s->direction_count = meaningful(values, dim, model->config.ffn);
     free(values);
     return ok;
@@ -74,7 +74,7 @@ bool site_measure(struct site *s, struct model *model, struct weights *weights,
     return (!all || (moment_measure(s, model, weights, all) &&
                      (null ? null_space(s, model, weights, h, all)
                            : moment_factor(s, model, h->ridge)))) &&
-           (!part || directions(s, model, weights, part));
+           (!part || directions(s, model, weights, h, part));
 }
 
 void site_free(struct site *s, struct device *dev)

@@ -3,12 +3,14 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "edit/store.h"
+#include "linalg/range.h"
 #include "linalg/svd.h"
 #include "model/pass.h"
 #include "ops/watch.h"
@@ -314,9 +316,44 @@ bool stats_gradient(struct model *model, const struct corpus *corpus, uint32_t l
     return ok;
 }
 
-// Left singular vectors as rows [n, n] and their values [n] of what `make` makes, or from the cache.
+// The first `count` left singular vectors of a [n, cols] and their values; zero behind them.
+static bool some_vectors(struct device *dev, struct buffer *a, uint32_t n, uint32_t cols,
+                         uint32_t count, struct buffer *rows, float *values)
+{
+    struct range_report r;
+    struct cmd cmd;
+    cmd_start(&cmd, dev, false);
+    op_fill(&cmd, (struct fill_args){.y = rows->address, .n = n * n});
+    bool ok = cmd_run_once(&cmd) && range_left(dev, a, n, cols, count, rows, values, &r);
+    cmd_free(&cmd);
+    for (uint32_t i = count; i < n; i++) values[i] = 0;
+    if (!ok || !(r.energy > 0)) return ok;
+    char turned[64] = "";
+    if (r.sine < 1) snprintf(turned, sizeof turned, "; they are turned by a sine of %.1e", r.sine);
+    log_say("%u of %u directions by %u random probes in %u passes, %.1f s: they hold %.4g%% of "
+            "|G|^2, and no %u hold over %.4g%% more%s (but with probability %g)", count, n, r.probes,
+            r.passes, r.seconds, 100 * r.held / r.energy, count, 100 * r.lost / r.energy, turned,
+            RANGE_ODDS);
+    return true;
+}
+
+// All of them.
+static bool all_vectors(struct device *dev, struct buffer *a, uint32_t n, uint32_t cols,
+                        struct buffer *rows, float *values)
+{
+    struct buffer *sigma = NULL;
+    bool ok = buffer_new(dev, n * 4, "singular values", &sigma) &&
+              svd_left(dev, a, n, cols, rows, sigma, NULL) &&
+              buffer_read(dev, sigma, 0, values, n * 4);
+    buffer_free(dev, &sigma);
+    return ok;
+}
+
+// Left singular vectors as rows [n, n] and their values [n] of what `make` makes, or from the cache:
+// `count` of them, or n.
 static bool vectors(struct model *model, const struct corpus *corpus, const char *name,
-                    const char *what, uint32_t n, uint32_t cols, struct buffer *made,
+                    const char *what, uint32_t n, uint32_t cols, uint32_t count,
+                    struct buffer *made,
                     bool (*make)(struct model *model, const struct corpus *corpus, uint32_t layer,
                                  struct buffer **made),
                     uint32_t layer, struct buffer **rows, float *values)
@@ -324,7 +361,7 @@ static bool vectors(struct model *model, const struct corpus *corpus, const char
     struct device *dev = model->dev;
     const uint64_t square = (uint64_t)n * n;
     float *host = mem_new(square + n, sizeof *host, "singular vectors"); // vectors, then values
-    struct buffer *own = NULL, *sigma = NULL;
+    struct buffer *own = NULL;
     bool ok = host != NULL;
     *rows = NULL;
     if (ok && !corpus->unkept && store_load(name, n + 1, n, host)) {
@@ -334,15 +371,13 @@ static bool vectors(struct model *model, const struct corpus *corpus, const char
         log_say("%s of layer %u from %u tokens of %s", what, layer, corpus->count, corpus->source);
         ok = (made || make(model, corpus, layer, &own)) &&
              buffer_new(dev, square * 4, "singular vectors", rows) &&
-             buffer_new(dev, n * 4, "singular values", &sigma) &&
-             svd_left(dev, made ? made : own, n, cols, *rows, sigma, NULL) &&
+             (count < n ? some_vectors(dev, made ? made : own, n, cols, count, *rows, host + square)
+                        : all_vectors(dev, made ? made : own, n, cols, *rows, host + square)) &&
              buffer_read(dev, *rows, 0, host, square * 4) &&
-             buffer_read(dev, sigma, 0, host + square, n * 4) &&
              (corpus->unkept || store_save(name, n + 1, n, host));
     }
     for (uint32_t i = 0; ok && i < n; i++) values[i] = host[square + i];
     buffer_free(dev, &own);
-    buffer_free(dev, &sigma);
     free(host);
     if (!ok) buffer_free(dev, rows);
     return ok;
@@ -355,13 +390,33 @@ static bool gradient_make(struct model *model, const struct corpus *corpus, uint
     return stats_gradient(model, corpus, layer, made, &loss);
 }
 
-bool stats_directions(struct model *model, struct weights *weights, const struct corpus *corpus,
-                      uint32_t layer, struct buffer **rows, float *values)
+bool stats_count(const struct model *model, const struct hparams *h, uint32_t *count)
 {
     const struct config *c = &model->config;
-    char name[128];
-    return name_of('g', model, weights, corpus, layer, name) &&
-           vectors(model, corpus, name, "grad G", c->dim, c->ffn, NULL, gradient_make, layer,
+    const bool fits = range_fits(c->dim, c->ffn, h->q_max);
+    *count = c->dim;
+    if (h->grad_svd == GRAD_SVD_PROBES && !fits)
+        return fail(STATUS_USAGE, "--grad-svd probes: wanted --q-max from 1 to about %u, as the "
+                                  "directions of a matrix [%u, %u] to be found",
+                    (uint32_t)(0.88 * (c->dim < c->ffn ? c->dim : c->ffn)), c->dim, c->ffn);
+    if (h->grad_svd == GRAD_SVD_PROBES ||
+        (h->grad_svd == GRAD_SVD_AUTO && range_pays(c->dim, c->ffn, h->q_max)))
+        *count = h->q_max;
+    return true;
+}
+
+bool stats_directions(struct model *model, struct weights *weights, const struct corpus *corpus,
+                      uint32_t layer, uint32_t count, struct buffer **rows, float *values)
+{
+    const struct config *c = &model->config;
+    char name[128], few[32] = "";
+    if (!name_of('g', model, weights, corpus, layer, name)) return false;
+    if (count < c->dim) { // a file of its own, by its number
+        snprintf(few, sizeof few, "-first%u.f32", count);
+        name[strlen(name) - strlen(".f32")] = 0;
+        snprintf(name + strlen(name), sizeof name - strlen(name), "%s", few);
+    }
+    return vectors(model, corpus, name, "grad G", c->dim, c->ffn, count, NULL, gradient_make, layer,
                    rows, values);
 }
 
@@ -374,7 +429,7 @@ bool stats_spectrum(struct model *model, struct weights *weights, const struct c
     cmd_start(&cmd, model->dev, false);
     op_mirror(&cmd, (struct mirror_args){.c = c->address, .n = n});
     bool ok = cmd_run_once(&cmd) && name_of('e', model, weights, corpus, layer, name) &&
-              vectors(model, corpus, name, "the spectrum of C", n, n, c, NULL, layer, rows,
+              vectors(model, corpus, name, "the spectrum of C", n, n, n, c, NULL, layer, rows,
                       values);
     cmd_free(&cmd);
     return ok;
