@@ -103,6 +103,7 @@ struct outcome {
 struct outcomes {
     const cJSON *manifest;
     struct outcome *items; // by runs and seeds; those of unfinished runs are left out
+    struct outcome *partial; // those, with as many edits as they have [unfinished]
     uint32_t count, unfinished, edits;
     cJSON *unedited; // states of the model before any edit
 };
@@ -161,7 +162,16 @@ bool dense_norm(const struct dense *dense, const struct model *model, double *no
 void dense_free(struct dense *dense); // accepts zero
 
 bool tables_write(const struct outcomes *outcomes, const struct args *args);
-// Refuses a chart that is none. *keys: one of them wants each edit's key.
-bool charts_check(const struct experiment *x, bool *keys);
+// Refuses a chart that is none. *keys: one of them wants each edit's key. where: for messages.
+bool charts_check(const cJSON *charts, const char *where, bool *keys);
+
+// Makes the charts that the list asks for and hands them over, each with its name of small letters.
+struct chart;
+struct chart_taker {
+    bool (*take)(void *user, const struct chart *chart, const char *name);
+    void *user;
+};
+bool charts_each(const struct outcomes *outcomes, const cJSON *charts, const struct args *args,
+                 const struct chart_taker *taker);
 bool charts_write(const struct outcomes *outcomes, const struct experiment *x,
-                  const struct args *args);
+                  const struct args *args); // as pictures in the folder

@@ -195,7 +195,8 @@ bool command_experiment(const struct args *args)
     if (!args->out) return fail(STATUS_USAGE, "--out: wanted a folder for the results (-o FOLDER)");
     interrupt_watch();
     w.pool = cJSON_CreateArray();
-    bool ok = experiment_open(&w.file, name) && charts_check(&w.file, &w.keys) &&
+    bool ok = experiment_open(&w.file, name) && charts_check(cJSON_GetObjectItem(w.file.root, "charts"), w.file.where,
+                                                     &w.keys) &&
               data_open(&w) && tasks_open(&w) && checkpoints_read(&w) && opened_start(&o, args) &&
               measures_read(&w) && runs(&w);
     work_free(&w);
