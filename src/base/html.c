@@ -24,7 +24,7 @@ static bool steers(const unsigned char *at, size_t size)
 static const char *next(const char **text, size_t *size)
 {
     const char *at = *text;
-    size_t length = utf8_size(at, strnlen(at, 4));
+    size_t length = utf8_size(at, 4); // which stops at the text's end: that continues nothing
     *text += length ? length : 1;
     if (length && !steers((const unsigned char *)at, length)) {
         *size = length;

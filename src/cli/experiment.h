@@ -125,6 +125,10 @@ double measure_of(const cJSON *object, const char *name);
 uint32_t outcomes_mean(const struct outcome *items, uint32_t count, uint32_t state,
                        const char *measure, double *mean, double *deviation);
 
+// The same of the means over a run's edits: of a value of each, or of one of its object's.
+void outcomes_over_edits(const struct outcome *items, uint32_t count, const char *object,
+                         const char *name, double *mean, double *deviation, uint32_t *seen);
+
 // Names of what was measured, the average among them, as tables and charts have them.
 enum { COLUMNS_MAX = 16 };
 struct column {

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/experiment.h"
 #include "cli/opened.h"
+#include "cli/report.h"
 #include "cli/settings.h"
 
 static bool is_folder(const char *path)
@@ -159,7 +160,8 @@ static bool runs(struct experiment_work *w)
         ok = interrupt_check() && experiment_job(w, &w->jobs[i]);
     }
     ok = ok && outcomes_read(&outcomes, w->args, manifest) &&
-         tables_write(&outcomes, w->args) && charts_write(&outcomes, &w->file, w->args);
+         tables_write(&outcomes, w->args) && charts_write(&outcomes, &w->file, w->args) &&
+         (!w->args->report || report_of_folder(w->args->out));
     if (ok && w->args->json) ok = json_put(manifest, true);
     outcomes_free(&outcomes);
     cJSON_Delete(manifest);

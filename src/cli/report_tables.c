@@ -1,0 +1,191 @@
+#include <math.h>
+#include <string.h>
+
+#include "base/html.h"
+#include "cli/report.h"
+
+// A number's cell; bar: it is a share, and has its length drawn behind it.
+static void cell(FILE *to, double mean, double deviation, uint32_t seeds, bool bar)
+{
+    if (!isfinite(mean)) {
+        fputs("<td class=\"none\">\u2013</td>", to);
+        return;
+    }
+    int digits = fabs(mean) < 10 ? 3 : 1;
+    fprintf(to, "<td data-value=\"%.9g\"", mean);
+    if (bar)
+        fprintf(to, " class=\"bar\" style=\"--share:%.1f%%\"", 100 * fmin(fmax(mean, 0), 1));
+    fprintf(to, ">%.*f", digits, mean);
+    if (seeds > 1) fprintf(to, " <small>\u00b1\u00a0%.*f</small>", digits, deviation);
+    fputs("</td>", to);
+}
+
+static void table_begin(FILE *to, const char *caption)
+{
+    fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"", to);
+    html_text(to, caption);
+    fputs("\"><table class=\"sortable\"><caption>", to);
+    html_text(to, caption);
+    fputs("</caption><thead><tr>", to);
+}
+
+static void head(FILE *to, const char *name, const char *title)
+{
+    fputs("<th scope=\"col\"", to);
+    if (title) {
+        fputs(" title=\"", to);
+        html_text(to, title);
+        fputc('"', to);
+    }
+    fputc('>', to);
+    html_text(to, name);
+    fputs("</th>", to);
+}
+
+static void row_head(FILE *to, const char *label)
+{
+    fputs("<tr><th scope=\"row\"><bdi>", to);
+    html_text(to, label);
+    fputs("</bdi></th>", to);
+}
+
+static const char table_end[] = "</tbody></table></div>\n";
+
+// After one checkpoint's edits.
+static void state_table(FILE *to, const struct outcomes *o, uint32_t s,
+                        const struct column *columns, uint32_t count)
+{
+    const cJSON *before = cJSON_GetArrayItem(o->unedited, (int)s);
+    char caption[64];
+    snprintf(caption, sizeof caption, "After %.0f edits", measure_of(before, "edits"));
+    table_begin(to, caption);
+    head(to, "Method", NULL);
+    for (uint32_t c = 0; c < count; c++) head(to, columns[c].title, NULL);
+    fputs("</tr></thead><tbody class=\"fixed\">", to);
+    row_head(to, "unedited");
+    for (uint32_t c = 0; c < count; c++)
+        cell(to, measure_of(before, columns[c].name), 0, 1, columns[c].share);
+    fputs("</tr></tbody><tbody>", to);
+    for (uint32_t i = 0, seeds; i < o->count; i += seeds) {
+        seeds = outcomes_seeds(o, i);
+        row_head(to, o->items[i].label);
+        for (uint32_t c = 0; c < count; c++) {
+            double mean, deviation;
+            uint32_t seen = outcomes_mean(&o->items[i], seeds, s, columns[c].name, &mean,
+                                          &deviation);
+            cell(to, mean, deviation, seen, columns[c].share);
+        }
+        fputs("</tr>\n", to);
+    }
+    fputs(table_end, to);
+}
+
+static double seconds(const struct report *r, uint32_t first, uint32_t seeds)
+{
+    double sum = 0;
+    for (uint32_t k = 0; k < seeds; k++) sum += report_seconds(r, &r->outcomes.items[first + k]);
+    return sum / seeds;
+}
+
+static void edits_table(FILE *to, const struct report *r, const struct column *columns,
+                        uint32_t count)
+{
+    static const struct {
+        const char *name, *title, *about;
+    } values[] = {{"steps", "Steps", "looks at the loss"},
+                  {"realised", "Realised", "part of the wanted change that the edit makes"},
+                  {"kept", "Kept", "part of it that is left after projection"},
+                  {"dw", "\u2016dW_i\u2016", "size of one edit's update"}};
+    enum { VALUES = sizeof values / sizeof *values };
+    const struct outcomes *o = &r->outcomes;
+    table_begin(to, "Means over the edits: right after each, and of the edits themselves");
+    head(to, "Method", NULL);
+    for (uint32_t c = 0; c < count; c++)
+        if (columns[c].share && !columns[c].task) head(to, columns[c].title, "right after the edit");
+    for (uint32_t v = 0; v < VALUES; v++) head(to, values[v].title, values[v].about);
+    if (r->times) head(to, "Seconds", "to make an edit, without measuring it");
+    fputs("</tr></thead><tbody>", to);
+    for (uint32_t i = 0, seeds, seen; i < o->count; i += seeds) {
+        const struct outcome *x = &o->items[i];
+        double mean, deviation;
+        seeds = outcomes_seeds(o, i);
+        row_head(to, x->label);
+        for (uint32_t c = 0; c < count; c++) {
+            if (!columns[c].share || columns[c].task) continue;
+            outcomes_over_edits(x, seeds, "right_after", columns[c].name, &mean, &deviation, &seen);
+            cell(to, mean, deviation, seen, true);
+        }
+        for (uint32_t v = 0; v < VALUES; v++) {
+            outcomes_over_edits(x, seeds, NULL, values[v].name, &mean, &deviation, &seen);
+            cell(to, mean, deviation, seen, false);
+        }
+        if (r->times) cell(to, seconds(r, i, seeds), 0, 1, false);
+        fputs("</tr>\n", to);
+    }
+    fputs(table_end, to);
+}
+
+void report_results(const struct report *r, FILE *to)
+{
+    const struct outcomes *o = &r->outcomes;
+    struct column columns[COLUMNS_MAX];
+    uint32_t count = outcomes_columns(o, columns);
+    uint32_t states = (uint32_t)cJSON_GetArraySize(o->unedited);
+    if (o->count == 0) {
+        fputs("<p>No run is finished yet.</p>\n", to);
+        return;
+    }
+    if (states) state_table(to, o, states - 1, columns, count);
+    edits_table(to, r, columns, count);
+    if (states > 1) fputs("<details><summary>Earlier checkpoints</summary>\n", to);
+    for (uint32_t s = 0; s + 1 < states; s++) state_table(to, o, s, columns, count);
+    if (states > 1) fputs("</details>\n", to);
+}
+
+// How many edits had every target token on top right after them; *seen: that were measured.
+static uint32_t right(const struct outcome *x, uint32_t *seen)
+{
+    const cJSON *line;
+    uint32_t count = 0;
+    *seen = 0;
+    cJSON_ArrayForEach(line, x->lines)
+    {
+        double rel = measure_of(cJSON_GetObjectItem(line, "right_after"), "rel");
+        if (!isfinite(rel)) continue;
+        count += rel >= 1;
+        (*seen)++;
+    }
+    return count;
+}
+
+static void text_cell(FILE *to, const char *text)
+{
+    fputs("<td><bdi>", to);
+    html_text(to, text);
+    fputs("</bdi></td>", to);
+}
+
+void report_runs(const struct report *r, FILE *to)
+{
+    const struct outcome *x;
+    table_begin(to, "Runs");
+    static const char *const heads[] = {"Run", "Solver", "Guard", "Seed", "Edits", "Ok right after",
+                                        "State"};
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) head(to, heads[i], NULL);
+    fputs("</tr></thead><tbody>", to);
+    for (uint32_t i = 0; (x = report_run(r, i)); i++) {
+        const cJSON *settings = report_settings(x);
+        uint32_t seen, count = right(x, &seen), done = report_done(x);
+        row_head(to, x->label);
+        text_cell(to, report_text(settings, "solver"));
+        text_cell(to, report_text(settings, "guard"));
+        fprintf(to, "<td data-value=\"%.0f\">%.0f</td>", report_seed(x), report_seed(x));
+        fprintf(to, "<td data-value=\"%u\">%u of %u</td>", done, done, r->outcomes.edits);
+        if (seen) fprintf(to, "<td data-value=\"%.6g\">%u of %u</td>", (double)count / seen, count,
+                          seen);
+        else cell(to, NAN, 0, 0, false);
+        text_cell(to, i < r->outcomes.count ? "finished" : done ? "unfinished" : "not begun");
+        fputs("</tr>\n", to);
+    }
+    fputs(table_end, to);
+}
