@@ -3,6 +3,7 @@
 #pragma once
 #include <cjson/cJSON.h>
 
+#include "cli/answers.h"
 #include "cli/measured.h"
 #include "edit/hparams.h"
 #include "edit/sequence.h"
@@ -66,6 +67,7 @@ struct experiment_work {
     uint32_t job_count;
     struct experiment_task tasks[TASK_FORMS];
     uint32_t task_count;
+    struct answers answers; // with --answers
     struct shelf shelf; // k* and what else lies below the edited layer
     bool keys; // charts want each edit's key
     struct { // contexts of the first run that had such: the others take them over
@@ -174,6 +176,7 @@ struct chart;
 struct chart_taker {
     bool (*take)(void *user, const struct chart *chart, const char *name);
     void *user;
+    bool bare; // titles without the model's name
 };
 bool charts_each(const struct outcomes *outcomes, const cJSON *charts, const struct args *args,
                  const struct chart_taker *taker);

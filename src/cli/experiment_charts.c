@@ -96,7 +96,9 @@ static void title_of(const struct drawing *w, const char *what, const char *grou
     snprintf(base, sizeof base, "%.60s", cJSON_IsString(model) ? model->valuestring : "");
     char *end = strstr(base, ".gguf");
     if (end) *end = '\0';
-    snprintf(text, CHART_TEXT, "%s%s%s, %s", group ? group : "", group ? ": " : "", what, base);
+    if (w->taker->bare) base[0] = '\0';
+    snprintf(text, CHART_TEXT, "%s%s%s%s%s", group ? group : "", group ? ": " : "", what,
+             *base ? ", " : "", base);
 }
 
 static struct axis axis_of(const struct column *c)
@@ -110,7 +112,7 @@ static struct axis axis_of(const struct column *c)
         axis.label = "perplexity";
         axis.logarithmic = true;
     } else if (strcmp(c->name, "norm") == 0) {
-        axis.label = "largest singular value of all updates";
+        axis.label = "largest singular value";
         axis.low = 0;
     }
     return axis;
@@ -410,6 +412,6 @@ static bool png_write(void *args, const struct chart *chart, const char *name)
 bool charts_write(const struct outcomes *o, const struct experiment *x, const struct args *args)
 {
     struct args copy = *args;
-    const struct chart_taker taker = {png_write, &copy};
+    const struct chart_taker taker = {.take = png_write, .user = &copy};
     return charts_each(o, cJSON_GetObjectItem(x->root, "charts"), args, &taker);
 }

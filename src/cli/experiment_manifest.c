@@ -99,12 +99,14 @@ static bool shared_json(struct experiment_work *w, cJSON *root)
     for (unsigned m = 0; m < MEASURES; m++)
         if (w->measured.measures.which >> m & 1)
             cJSON_AddItemToArray(measures, cJSON_CreateString(measure_names[m]));
+    if (w->args->answers) cJSON_AddTrueToObject(root, "answers");
     return tasks_json(w, root);
 }
 
 static bool differs(const char *path, const char *what, const cJSON *old, const cJSON *now)
 {
-    char *before = cJSON_PrintUnformatted(old), *after = cJSON_PrintUnformatted(now);
+    char *before = old ? cJSON_PrintUnformatted(old) : NULL,
+         *after = now ? cJSON_PrintUnformatted(now) : NULL;
     fail(STATUS_USAGE, "%s: '%s' is %.120s there and %.120s here: another experiment, wanted "
                        "another folder", path, what, before ? before : "missing",
          after ? after : "missing");
@@ -122,7 +124,9 @@ static bool words_only(const char *name)
 // Version and device may be others: journals warn of what follows from them.
 static bool agrees(const char *path, const cJSON *old, const cJSON *now)
 {
-    const cJSON *item;
+    const cJSON *item, *answers = cJSON_GetObjectItem(old, "answers");
+    if (answers && !cJSON_GetObjectItem(now, "answers"))
+        return differs(path, "answers", answers, NULL);
     cJSON_ArrayForEach(item, now)
     {
         const char *name = item->string;

@@ -132,7 +132,7 @@ static cJSON *wanted(const struct report *r)
 bool report_charts(const struct report *r, FILE *to)
 {
     struct figures f = {.to = to};
-    const struct chart_taker taker = {figure, &f};
+    const struct chart_taker taker = {.take = figure, .user = &f, .bare = true};
     cJSON *charts = wanted(r);
     bool keys, ok = charts_check(charts, r->what, &keys);
     fputs("<div class=\"charts\">\n", to);

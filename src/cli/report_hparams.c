@@ -84,6 +84,10 @@ static void differences(const struct report *r, const char *const *names, uint32
         fputs("</bdi></th>", to);
         for (uint32_t k = 0; k < count; k++) {
             const cJSON *item = cJSON_GetObjectItem(report_settings(x), names[k]);
+            if (!item) {
+                fputs("<td class=\"none\">\u2013</td>", to);
+                continue;
+            }
             if (cJSON_IsNumber(item)) fprintf(to, "<td data-value=\"%.9g\">", item->valuedouble);
             else fputs("<td>", to);
             fputs("<bdi>", to);
