@@ -34,9 +34,9 @@ function sortable(table, sort) {
         button.append(...head.childNodes);
         head.append(button);
         button.addEventListener("click", () => {
-            const numeric = head.matches(":not(:first-child)");
+            const numbers = !head.classList.contains("text");
             const now = head.getAttribute("aria-sort");
-            const down = now ? now === "ascending" : numeric;
+            const down = now ? now === "ascending" : numbers;
             heads.forEach(other => other.removeAttribute("aria-sort"));
             head.setAttribute("aria-sort", down ? "descending" : "ascending");
             sort(column, down);
@@ -67,7 +67,9 @@ class Edits {
     constructor(data, table) {
         this.data = data;
         this.table = table;
-        this.columns = [...table.tHead.rows[0].cells].map(head => head.dataset.column);
+        const heads = [...table.tHead.rows[0].cells];
+        this.columns = heads.map(head => head.dataset.column);
+        this.texts = new Set(heads.filter(head => head.className === "text").map(head => head.dataset.column));
         this.run = data.runs[0];
         this.words = "";
         this.show = "all";
@@ -113,10 +115,10 @@ class Edits {
     cell(i, name) {
         const value = this.value(i, name);
         if (name === "prompt") return this.prompt(i);
-        if (value === null) return element("td", "\u2013", "none");
-        if (name === "ok") return element("td", value, value === "ok" ? "yes" : "no");
-        if (typeof value === "number") return element("td", String(value));
-        return isolated("td", value, "answer");
+        const text = this.texts.has(name) ? "text" : "";
+        if (value === null) return element("td", "\u2013", `${text} none`);
+        if (name === "ok") return element("td", value, value === "ok" ? "text yes" : "text no");
+        return text ? isolated("td", value, text) : element("td", String(value));
     }
 
     prompt(i) {

@@ -260,7 +260,10 @@ static bool lines_chart(const struct drawing *w, enum lines kind, uint32_t first
         chart.x.unit = "edits";
         snprintf(what, sizeof what, "%s by age, after %u edits", long_title(c), o->edits);
     }
-    if (kind == LINES_KNOB) chart.x.label = knob->valuestring;
+    if (kind == LINES_KNOB) {
+        chart.x.label = knob->valuestring;
+        snprintf(what, sizeof what, "%s against %.40s", long_title(c), knob->valuestring);
+    }
     title_of(w, what, group, title);
     chart.series = d.series;
     chart.series_count = d.count;

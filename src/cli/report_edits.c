@@ -83,10 +83,10 @@ static void shown_find(const struct report *r, struct shown *s)
 static void text_cell(FILE *to, const char *text)
 {
     if (!text) {
-        fputs("<td class=\"none\">\u2013</td>", to);
+        fputs("<td class=\"text none\">\u2013</td>", to);
         return;
     }
-    fputs("<td class=\"answer\"><bdi>", to);
+    fputs("<td class=\"text\"><bdi>", to);
     html_text(to, text);
     fputs("</bdi></td>", to);
 }
@@ -116,9 +116,9 @@ static void ok_cell(FILE *to, const cJSON *line)
 {
     double rel = value_of(&values[OK_VALUE], line);
     int state = state_of(line);
-    if (state) fprintf(to, "<td class=\"no\">%s</td>", states[state]);
-    else if (!isfinite(rel)) fputs("<td class=\"none\">\u2013</td>", to);
-    else fputs(rel >= 1 ? "<td class=\"yes\">ok</td>" : "<td class=\"no\">not ok</td>", to);
+    if (state) fprintf(to, "<td class=\"text no\">%s</td>", states[state]);
+    else if (!isfinite(rel)) fputs("<td class=\"text none\">\u2013</td>", to);
+    else fputs(rel >= 1 ? "<td class=\"text yes\">ok</td>" : "<td class=\"text no\">not ok</td>", to);
 }
 
 static bool ok_shown(const struct shown *s)
@@ -126,24 +126,26 @@ static bool ok_shown(const struct shown *s)
     return s->values[OK_VALUE] || s->state;
 }
 
-static void head(FILE *to, const char *name, const char *title, const char *about)
+static void head(FILE *to, const char *class, const char *name, const char *title,
+                 const char *about)
 {
-    fprintf(to, "<th scope=\"col\" data-column=\"%s\"", name);
+    fprintf(to, "<th scope=\"col\"%s data-column=\"%s\"", class, name);
     if (about) fprintf(to, " title=\"%s\"", about);
     fprintf(to, ">%s</th>", title);
 }
 
 static void heads(FILE *to, const struct shown *s)
 {
-    head(to, "number", "Edit", NULL);
-    head(to, "prompt", "Prompt", "with its subject marked");
-    head(to, "target", "New answer", "that the edit asks for");
-    if (s->truth) head(to, "truth", "Old answer", "that the data call right before the edit");
-    if (s->before) head(to, "before", "Model before", "what the unedited model answers");
-    if (s->after) head(to, "after", "Model after", "what it answers behind the run's last edit");
-    if (ok_shown(s)) head(to, "ok", "Ok", "whether the new answer is on top right after the edit");
+    static const char text[] = " class=\"text\"";
+    head(to, "", "number", "Edit", NULL);
+    head(to, text, "prompt", "Prompt", "with its subject marked");
+    head(to, text, "target", "New answer", "that the edit asks for");
+    if (s->truth) head(to, text, "truth", "Old answer", "that the data call right before the edit");
+    if (s->before) head(to, text, "before", "Model before", "what the unedited model answers");
+    if (s->after) head(to, text, "after", "Model after", "what it answers behind the run's last edit");
+    if (ok_shown(s)) head(to, text, "ok", "Ok", "whether the new answer is on top right after the edit");
     for (int v = 0; v < VALUES; v++)
-        if (s->values[v]) head(to, values[v].name, values[v].title, values[v].about);
+        if (s->values[v]) head(to, "", values[v].name, values[v].title, values[v].about);
 }
 
 static void static_rows(FILE *to, const struct report *r, const struct outcome *x,

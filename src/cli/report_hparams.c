@@ -70,9 +70,9 @@ static void differences(const struct report *r, const char *const *names, uint32
     const struct outcome *x;
     fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Settings in which runs "
           "differ\"><table class=\"sortable\"><caption>Settings in which runs differ</caption>"
-          "<thead><tr><th scope=\"col\">Run</th>", to);
+          "<thead><tr><th scope=\"col\" class=\"text\">Run</th>", to);
     for (uint32_t k = 0; k < count; k++) {
-        fputs("<th scope=\"col\">", to);
+        fputs("<th scope=\"col\" class=\"text\">", to);
         html_text(to, names[k]);
         fputs("</th>", to);
     }
@@ -85,11 +85,12 @@ static void differences(const struct report *r, const char *const *names, uint32
         for (uint32_t k = 0; k < count; k++) {
             const cJSON *item = cJSON_GetObjectItem(report_settings(x), names[k]);
             if (!item) {
-                fputs("<td class=\"none\">\u2013</td>", to);
+                fputs("<td class=\"none text\">\u2013</td>", to);
                 continue;
             }
-            if (cJSON_IsNumber(item)) fprintf(to, "<td data-value=\"%.9g\">", item->valuedouble);
-            else fputs("<td>", to);
+            if (cJSON_IsNumber(item))
+                fprintf(to, "<td class=\"text\" data-value=\"%.9g\">", item->valuedouble);
+            else fputs("<td class=\"text\">", to);
             fputs("<bdi>", to);
             value(to, item);
             fputs("</bdi></td>", to);

@@ -20,18 +20,21 @@ static void cell(FILE *to, double mean, double deviation, uint32_t seeds, bool b
     fputs("</td>", to);
 }
 
-static void table_begin(FILE *to, const char *caption)
+static void table_begin(FILE *to, const char *caption, bool seen)
 {
     fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"", to);
     html_text(to, caption);
-    fputs("\"><table class=\"sortable\"><caption>", to);
+    fprintf(to, "\"><table class=\"sortable\"><caption%s>", seen ? "" : " class=\"unseen\"");
     html_text(to, caption);
     fputs("</caption><thead><tr>", to);
 }
 
-static void head(FILE *to, const char *name, const char *title)
+// Numbers stand right, texts left.
+enum kind { NUMBERS, TEXTS };
+
+static void head(FILE *to, enum kind kind, const char *name, const char *title)
 {
-    fputs("<th scope=\"col\"", to);
+    fprintf(to, "<th scope=\"col\"%s", kind == TEXTS ? " class=\"text\"" : "");
     if (title) {
         fputs(" title=\"", to);
         html_text(to, title);
@@ -58,9 +61,9 @@ static void state_table(FILE *to, const struct outcomes *o, uint32_t s,
     const cJSON *before = cJSON_GetArrayItem(o->unedited, (int)s);
     char caption[64];
     snprintf(caption, sizeof caption, "After %.0f edits", measure_of(before, "edits"));
-    table_begin(to, caption);
-    head(to, "Method", NULL);
-    for (uint32_t c = 0; c < count; c++) head(to, columns[c].title, NULL);
+    table_begin(to, caption, true);
+    head(to, TEXTS, "Method", NULL);
+    for (uint32_t c = 0; c < count; c++) head(to, NUMBERS, columns[c].title, NULL);
     fputs("</tr></thead><tbody class=\"fixed\">", to);
     row_head(to, "unedited");
     for (uint32_t c = 0; c < count; c++)
@@ -98,12 +101,13 @@ static void edits_table(FILE *to, const struct report *r, const struct column *c
                   {"dw", "\u2016dW_i\u2016", "size of one edit's update"}};
     enum { VALUES = sizeof values / sizeof *values };
     const struct outcomes *o = &r->outcomes;
-    table_begin(to, "Means over the edits: right after each, and of the edits themselves");
-    head(to, "Method", NULL);
+    fputs("<p class=\"hint\">Measured right after each edit, and of the edits themselves:</p>", to);
+    table_begin(to, "Means over the edits", true);
+    head(to, TEXTS, "Method", NULL);
     for (uint32_t c = 0; c < count; c++)
-        if (columns[c].share && !columns[c].task) head(to, columns[c].title, "right after the edit");
-    for (uint32_t v = 0; v < VALUES; v++) head(to, values[v].title, values[v].about);
-    if (r->times) head(to, "Seconds", "to make an edit, without measuring it");
+        if (columns[c].share && !columns[c].task) head(to, NUMBERS, columns[c].title, "right after the edit");
+    for (uint32_t v = 0; v < VALUES; v++) head(to, NUMBERS, values[v].title, values[v].about);
+    if (r->times) head(to, NUMBERS, "Seconds", "to make an edit, without measuring it");
     fputs("</tr></thead><tbody>", to);
     for (uint32_t i = 0, seeds, seen; i < o->count; i += seeds) {
         const struct outcome *x = &o->items[i];
@@ -160,7 +164,7 @@ static uint32_t right(const struct outcome *x, uint32_t *seen)
 
 static void text_cell(FILE *to, const char *text)
 {
-    fputs("<td><bdi>", to);
+    fputs("<td class=\"text\"><bdi>", to);
     html_text(to, text);
     fputs("</bdi></td>", to);
 }
@@ -168,10 +172,14 @@ static void text_cell(FILE *to, const char *text)
 void report_runs(const struct report *r, FILE *to)
 {
     const struct outcome *x;
-    table_begin(to, "Runs");
-    static const char *const heads[] = {"Run", "Solver", "Guard", "Seed", "Edits", "Ok right after",
-                                        "State"};
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) head(to, heads[i], NULL);
+    table_begin(to, "Runs", false);
+    head(to, TEXTS, "Run", NULL);
+    head(to, TEXTS, "Solver", NULL);
+    head(to, TEXTS, "Guard", NULL);
+    head(to, NUMBERS, "Seed", NULL);
+    head(to, NUMBERS, "Edits", NULL);
+    head(to, NUMBERS, "Ok right after", "edits whose new answer is on top right after them");
+    head(to, TEXTS, "State", NULL);
     fputs("</tr></thead><tbody>", to);
     for (uint32_t i = 0; (x = report_run(r, i)); i++) {
         const cJSON *settings = report_settings(x);
