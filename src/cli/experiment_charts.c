@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "cli/experiment.h"
 #include "plot/chart.h"
 
@@ -99,6 +100,8 @@ static void title_of(const struct drawing *w, const char *what, const char *grou
     if (w->taker->bare) base[0] = '\0';
     snprintf(text, CHART_TEXT, "%s%s%s%s%s", group ? group : "", group ? ": " : "", what,
              *base ? ", " : "", base);
+    if (strlen(text) == CHART_TEXT - 1) // cut, perhaps amid a character
+        text[utf8_invalid(text, CHART_TEXT - 1)] = '\0';
 }
 
 static struct axis axis_of(const struct column *c)
