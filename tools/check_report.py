@@ -327,6 +327,7 @@ def check(b, page, pictures):
                 assert not found, (where, found)
             assert not b.faults(), (where, b.faults())
     assert colours[False] != colours[True], "dark is light"
+    assert b.run("typeof pwned") == "undefined", "a record's text has run"
     b.open(page, 1280, False)
     check_themes(b)
     rows = check_edits(b)

@@ -73,10 +73,7 @@ static bool figure(void *user, const struct chart *c, const char *name)
 {
     struct figures *f = user;
     if (!worth(c)) return true;
-    f->count++;
-    fputs("<figure class=\"chart\" id=\"chart-", f->to);
-    html_text(f->to, name);
-    fputs("\"><figcaption>", f->to);
+    fprintf(f->to, "<figure class=\"chart\" id=\"chart-%u\"><figcaption>", ++f->count);
     html_text(f->to, c->title ? c->title : name);
     fputs("</figcaption>\n<div class=\"drawing\">", f->to);
     bool ok = chart_svg(c, WIDTH, c->kind == CHART_HEAT ? HEAT_HEIGHT : HEIGHT, f->to);
