@@ -129,7 +129,7 @@ for r in range(n):
                     "layer": 1, "steps": 3, "chosen": 3, "loss": [3, 2, 1e-30], "kept": 1e300, "realised": None,
                     "dw": -1, "noop": i == 3, "right_after": {"rel": i % 2, "gen": 0.5, "loc": 1}}
             if i in (1, n - 1):
-                line["checkpoint"] = {"edits": i + 1, "rel": 0.5, "gen": 0.1 * r, "loc": 1, "avg": 0.5, "norm": 3,
+                line["checkpoint"] = {"edits": i + 1, "rel": 0.5, "gen": 0.05 * r, "loc": 1, "avg": 0.5, "norm": 3,
                                       "answers": [bad(k + r) for k in range(n)], "by_age": [{"from": 0, "to": 0, "rel": 1},
                                       {"from": 1, "to": n, "rel": 0.5}]}
             raw = json.dumps(line, ensure_ascii=False).encode()

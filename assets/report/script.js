@@ -164,7 +164,7 @@ function startEdits() {
     const source = byId("edits-data");
     if (!source) return;
     const edits = new Edits(JSON.parse(source.textContent), byId("edits-table"));
-    const change = (id, event, set) => byId(id).addEventListener(event, () => {
+    const change = (id, event, set) => byId(id)?.addEventListener(event, () => {
         set(byId(id).value);
         edits.page = 0;
         edits.draw();
@@ -175,9 +175,7 @@ function startEdits() {
     byId("edits-back").addEventListener("click", () => { edits.page--; edits.draw(); });
     byId("edits-on").addEventListener("click", () => { edits.page++; edits.draw(); });
     byId("edits-controls").addEventListener("submit", event => event.preventDefault());
-    byId("edits-run").value = "0"; // browsers keep what was chosen before
-    byId("edits-ok").value = "all";
-    byId("edits-search").value = "";
+    byId("edits-controls").reset(); // browsers keep what was chosen before
     byId("edits-controls").hidden = false;
     edits.draw();
 }

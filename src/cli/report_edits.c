@@ -255,7 +255,8 @@ static void data_json(FILE *to, const struct report *r, const struct shown *s)
     fputs("]}</script>\n", to);
 }
 
-static void controls(FILE *to, const struct report *r, const struct outcome *shown, uint32_t runs)
+static void controls(FILE *to, const struct report *r, const struct outcome *shown, uint32_t runs,
+                     bool ok)
 {
     const struct outcome *x;
     uint32_t count = 0;
@@ -268,10 +269,12 @@ static void controls(FILE *to, const struct report *r, const struct outcome *sho
         fprintf(to, ", seed %.0f</option>", report_seed(x));
     }
     fputs("</select></label>\n<label>Search <input type=\"search\" id=\"edits-search\" "
-          "placeholder=\"prompt, subject, answer\"></label>\n<label>Show <select id=\"edits-ok\">"
-          "<option value=\"all\">all</option><option value=\"ok\">ok</option>"
-          "<option value=\"not\">not ok</option></select></label>\n"
-          "<output id=\"edits-count\" for=\"edits-search edits-ok edits-run\"></output></form>\n", to);
+          "placeholder=\"prompt, subject, answer\"></label>\n", to);
+    if (ok)
+        fputs("<label>Show <select id=\"edits-ok\"><option value=\"all\">all</option>"
+              "<option value=\"ok\">ok</option><option value=\"not\">not ok</option></select>"
+              "</label>\n", to);
+    fputs("<output id=\"edits-count\" for=\"edits-search edits-run\"></output></form>\n", to);
     uint32_t done = report_done(shown);
     if (done <= ROWS_STATIC && runs <= 1) return;
     fprintf(to, "<noscript><p class=\"note\">Without scripts: %u of %u edits of the first run, ",
@@ -295,7 +298,7 @@ void report_edits(const struct report *r, FILE *to)
         return;
     }
     shown_find(r, &s);
-    controls(to, r, first, runs);
+    controls(to, r, first, runs, ok_shown(&s));
     fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Edits\"><table "
           "id=\"edits-table\"><caption>Edits of <span id=\"edits-of\"><bdi>", to);
     html_text(to, first->label);

@@ -23,7 +23,7 @@ static void value(FILE *to, const cJSON *item)
     const cJSON *part;
     if (cJSON_IsString(item)) html_text(to, item->valuestring);
     else if (cJSON_IsNumber(item) && item->valuedouble == UINT32_MAX) fputs("no limit", to);
-    else if (cJSON_IsNumber(item)) fprintf(to, "%.9g", item->valuedouble);
+    else if (cJSON_IsNumber(item)) fprintf(to, "%.7g", item->valuedouble); // f32
     else if (cJSON_IsBool(item)) fputs(cJSON_IsTrue(item) ? "yes" : "no", to);
     else if (cJSON_IsArray(item)) {
         cJSON_ArrayForEach(part, item)
@@ -127,7 +127,7 @@ void report_hparams(const struct report *r, FILE *to)
     for (uint32_t k = 0; k < count; k++)
         if (differs(r, names[k])) other[differing++] = names[k];
     if (differing) differences(r, other, differing, to);
-    fprintf(to, "<details%s><summary>%s</summary><dl class=\"facts\">", differing ? "" : " open",
+    fprintf(to, "<details%s><summary>%s</summary><dl class=\"facts short\">", differing ? "" : " open",
             differing ? "Settings that all runs share" : "Settings");
     for (uint32_t k = 0; k < count; k++) {
         if (differs(r, names[k])) continue;

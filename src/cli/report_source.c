@@ -281,13 +281,25 @@ static void journal_answers(struct report *r, const cJSON *answers, cJSON *last)
     }
 }
 
+// As the lines of an experiment have them: numbers are numbers, not texts of them.
+static cJSON *settings_of(const struct journal *j)
+{
+    cJSON *made = run_json(&j->header), *read = NULL;
+    char *text = json_text(made, false, "settings");
+    if (text) read = json_object(text, strlen(text), j->where);
+    cJSON_free(text);
+    cJSON_Delete(made);
+    return read;
+}
+
 static bool journal_outcome(struct report *r, const cJSON *root)
 {
     const cJSON *measures = cJSON_GetObjectItem(root, "measures");
     if (!measures && cJSON_HasObjectItem(root, "checkpoints")) measures = root; // eval's
     struct outcomes *o = &r->outcomes;
+    cJSON *settings = settings_of(&r->journal);
+    if (!settings) return false;
     cJSON *lines = cJSON_CreateArray(), *first = cJSON_CreateObject();
-    cJSON *settings = run_json(&r->journal.header);
     journal_manifest(r, settings, measures);
     cJSON_AddItemToObject(first, "settings", settings);
     cJSON_AddItemToArray(lines, first);

@@ -60,7 +60,8 @@ static void state_table(FILE *to, const struct outcomes *o, uint32_t s,
 {
     const cJSON *before = cJSON_GetArrayItem(o->unedited, (int)s);
     char caption[64];
-    snprintf(caption, sizeof caption, "After %.0f edits", measure_of(before, "edits"));
+    double edits = measure_of(before, "edits");
+    snprintf(caption, sizeof caption, "After %.0f edit%s", edits, edits == 1 ? "" : "s");
     table_begin(to, caption, true);
     head(to, TEXTS, "Method", NULL);
     for (uint32_t c = 0; c < count; c++) head(to, NUMBERS, columns[c].title, NULL);
@@ -129,18 +130,45 @@ static void edits_table(FILE *to, const struct report *r, const struct column *c
     fputs(table_end, to);
 }
 
+// Whether there is such a value of any run: at a checkpoint, or right after an edit.
+static bool at_checkpoints(const struct outcomes *o, const char *name)
+{
+    for (uint32_t i = 0; i < o->count; i++)
+        for (uint32_t s = 0; s < o->items[i].state_count; s++)
+            if (isfinite(measure_of(o->items[i].states[s], name))) return true;
+    return false;
+}
+
+static bool after_edits(const struct outcomes *o, const char *name)
+{
+    const cJSON *line;
+    for (uint32_t i = 0; i < o->count; i++)
+        cJSON_ArrayForEach(line, o->items[i].lines)
+            if (isfinite(measure_of(cJSON_GetObjectItem(line, "right_after"), name))) return true;
+    return false;
+}
+
+static uint32_t columns_of(const struct outcomes *o, struct column columns[COLUMNS_MAX],
+                           bool (*has)(const struct outcomes *o, const char *name))
+{
+    uint32_t count = outcomes_columns(o, columns), kept = 0;
+    for (uint32_t c = 0; c < count; c++)
+        if (has(o, columns[c].name)) columns[kept++] = columns[c];
+    return kept;
+}
+
 void report_results(const struct report *r, FILE *to)
 {
     const struct outcomes *o = &r->outcomes;
-    struct column columns[COLUMNS_MAX];
-    uint32_t count = outcomes_columns(o, columns);
+    struct column columns[COLUMNS_MAX], immediate[COLUMNS_MAX];
+    uint32_t count = columns_of(o, columns, at_checkpoints);
     uint32_t states = (uint32_t)cJSON_GetArraySize(o->unedited);
     if (o->count == 0) {
         fputs("<p>No run is finished yet.</p>\n", to);
         return;
     }
     if (states) state_table(to, o, states - 1, columns, count);
-    edits_table(to, r, columns, count);
+    edits_table(to, r, immediate, columns_of(o, immediate, after_edits));
     if (states > 1) fputs("<details><summary>Earlier checkpoints</summary>\n", to);
     for (uint32_t s = 0; s + 1 < states; s++) state_table(to, o, s, columns, count);
     if (states > 1) fputs("</details>\n", to);
