@@ -324,8 +324,9 @@ class Chart {
             svgPath("ring", `M${x - 7} ${y}a7 7 0 1 0 14 0a7 7 0 1 0 -14 0z`));
         const spread = series.spread && series.spread[i] ? ` \u00b1 ${number(series.spread[i])}` : "";
         const unit = this.data.x.unit ? ` ${this.data.x.unit}` : "";
-        return tip(this.svg, x, y, (series.name ? `\u2068${series.name}\u2069, ` : "") +
-            `${this.data.x.label} ${number(series.x[i])}${unit}: ${number(series.y[i])}${spread}`);
+        return tip(this.svg, x, y, (series.name ? `\u2068${series.name}\u2069: ` : "") +
+            `${this.data.x.label} ${number(series.x[i])}${unit}, ` +
+            `${this.data.y.label} ${number(series.y[i])}${spread}`);
     }
 
     leave() {

@@ -38,7 +38,8 @@ static void numbers(FILE *to, const struct chart *c)
     for (uint32_t k = 0; k < c->series_count; k++) count += c->series[k].count;
     if (c->kind == CHART_HEAT || count > VALUES_MAX) return;
     fputs("<details><summary>Values</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" "
-          "aria-label=\"Values\"><table class=\"sortable\"><thead><tr><th scope=\"col\" class=\"text\">Series</th>"
+          "aria-label=\"Values\"><table class=\"sortable\"><thead><tr>"
+          "<th scope=\"col\" class=\"text\">Series</th>"
           "<th scope=\"col\">", to);
     html_text(to, c->x.label ? c->x.label : "x");
     fputs("</th><th scope=\"col\">", to);

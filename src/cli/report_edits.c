@@ -118,7 +118,8 @@ static void ok_cell(FILE *to, const cJSON *line)
     int state = state_of(line);
     if (state) fprintf(to, "<td class=\"text no\">%s</td>", states[state]);
     else if (!isfinite(rel)) fputs("<td class=\"text none\">\u2013</td>", to);
-    else fputs(rel >= 1 ? "<td class=\"text yes\">ok</td>" : "<td class=\"text no\">not ok</td>", to);
+    else if (rel >= 1) fputs("<td class=\"text yes\">ok</td>", to);
+    else fputs("<td class=\"text no\">not ok</td>", to);
 }
 
 static bool ok_shown(const struct shown *s)
@@ -142,8 +143,8 @@ static void heads(FILE *to, const struct shown *s)
     head(to, text, "target", "New answer", "that the edit asks for");
     if (s->truth) head(to, text, "truth", "Old answer", "that the data call right before the edit");
     if (s->before) head(to, text, "before", "Model before", "what the unedited model answers");
-    if (s->after) head(to, text, "after", "Model after", "what it answers behind the run's last edit");
-    if (ok_shown(s)) head(to, text, "ok", "Ok", "whether the new answer is on top right after the edit");
+    if (s->after) head(to, text, "after", "Model after", "what it answers behind the last edit");
+    if (ok_shown(s)) head(to, text, "ok", "Ok", "the new answer is on top right after the edit");
     for (int v = 0; v < VALUES; v++)
         if (s->values[v]) head(to, "", values[v].name, values[v].title, values[v].about);
 }

@@ -68,8 +68,8 @@ static bool differs(const struct report *r, const char *name)
 static void differences(const struct report *r, const char *const *names, uint32_t count, FILE *to)
 {
     const struct outcome *x;
-    fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Settings in which runs "
-          "differ\"><table class=\"sortable\"><caption>Settings in which runs differ</caption>"
+    fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+          "aria-label=\"Settings in which runs differ\"><table class=\"sortable\"><caption>Settings in which runs differ</caption>"
           "<thead><tr><th scope=\"col\" class=\"text\">Run</th>", to);
     for (uint32_t k = 0; k < count; k++) {
         fputs("<th scope=\"col\" class=\"text\">", to);
@@ -127,8 +127,8 @@ void report_hparams(const struct report *r, FILE *to)
     for (uint32_t k = 0; k < count; k++)
         if (differs(r, names[k])) other[differing++] = names[k];
     if (differing) differences(r, other, differing, to);
-    fprintf(to, "<details%s><summary>%s</summary><dl class=\"facts short\">", differing ? "" : " open",
-            differing ? "Settings that all runs share" : "Settings");
+    fprintf(to, "<details%s><summary>%s</summary><dl class=\"facts short\">",
+            differing ? "" : " open", differing ? "Settings that all runs share" : "Settings");
     for (uint32_t k = 0; k < count; k++) {
         if (differs(r, names[k])) continue;
         fputs("<div><dt>", to);

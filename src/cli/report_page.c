@@ -205,7 +205,8 @@ static char *page_path(const char *source, bool folder)
     char *path = mem_new(size, 1, "a path");
     size_t length = strlen(source);
     while (folder && length > 1 && source[length - 1] == '/') length--;
-    if (path) snprintf(path, size, "%.*s%s", (int)length, source, folder ? "/report.html" : ".html");
+    const char *ending = folder ? "/report.html" : ".html";
+    if (path) snprintf(path, size, "%.*s%s", (int)length, source, ending);
     return path;
 }
 

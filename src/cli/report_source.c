@@ -169,8 +169,8 @@ bool report_folder(struct report *r, const char *folder)
     char *path = experiment_path(&r->args, "manifest", ".json");
     bool ok = path != NULL;
     if (ok && access(path, F_OK) != 0)
-        ok = fail(STATUS_BAD_DATA, "%s: no manifest.json in it, wanted a folder of oedit experiment, "
-                                   "or a journal", folder);
+        ok = fail(STATUS_BAD_DATA, "%s: no manifest.json in it, wanted a folder of oedit "
+                                   "experiment, or a journal", folder);
     ok = ok && (r->manifest = json_file(path)) && manifest_check(r->manifest, path) &&
          outcomes_read(&r->outcomes, &r->args, r->manifest) && times_read(r) && answers_read(r);
     if (ok) journal_read(r, longest(r));

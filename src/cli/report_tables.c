@@ -106,7 +106,8 @@ static void edits_table(FILE *to, const struct report *r, const struct column *c
     table_begin(to, "Means over the edits", true);
     head(to, TEXTS, "Method", NULL);
     for (uint32_t c = 0; c < count; c++)
-        if (columns[c].share && !columns[c].task) head(to, NUMBERS, columns[c].title, "right after the edit");
+        if (columns[c].share && !columns[c].task)
+            head(to, NUMBERS, columns[c].title, "right after the edit");
     for (uint32_t v = 0; v < VALUES; v++) head(to, NUMBERS, values[v].title, values[v].about);
     if (r->times) head(to, NUMBERS, "Seconds", "to make an edit, without measuring it");
     fputs("</tr></thead><tbody>", to);

@@ -79,9 +79,11 @@ static void mark_title(FILE *to, const struct chart *c, const struct series *s, 
 {
     fputs("<title>", to);
     if (s->name) html_text(to, s->name);
-    fprintf(to, "%s%.5g ", s->name ? ", " : "", s->x[i]);
-    html_text(to, c->x.label ? c->x.label : "");
-    fprintf(to, ": %.5g", s->y[i]);
+    if (s->name) fputs(": ", to);
+    html_text(to, c->x.label ? c->x.label : "x");
+    fprintf(to, " %.5g, ", s->x[i]);
+    html_text(to, c->y.label ? c->y.label : "y");
+    fprintf(to, " %.5g", s->y[i]);
     if (s->spread && s->spread[i] > 0) fprintf(to, " \u00b1 %.3g", s->spread[i]);
     fputs("</title>", to);
 }
@@ -179,7 +181,8 @@ static void heat(FILE *to, const struct chart *c, const struct layout *l)
         if (begun) fputs("\"/>", to);
     }
     for (int level = 0; level < LEVELS; level++)
-        fprintf(to, "<path class=\"cell\" fill-opacity=\"%.3g\" d=\"M%.4g %.5gh%.4gv%.4gh-%.4gz\"/>",
+        fprintf(to, "<path class=\"cell\" fill-opacity=\"%.3g\" "
+                    "d=\"M%.4g %.5gh%.4gv%.4gh-%.4gz\"/>",
                 (level + 0.5) / LEVELS, bar->x,
                 bar->y + bar->height * (LEVELS - 1 - level) / LEVELS, bar->width,
                 bar->height / LEVELS, bar->width);
