@@ -69,7 +69,8 @@ static void differences(const struct report *r, const char *const *names, uint32
 {
     const struct outcome *x;
     fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
-          "aria-label=\"Settings in which runs differ\"><table class=\"sortable\"><caption>Settings in which runs differ</caption>"
+          "aria-label=\"Settings in which runs differ\"><table class=\"sortable\">"
+          "<caption>Settings in which runs differ</caption>"
           "<thead><tr><th scope=\"col\" class=\"text\">Run</th>", to);
     for (uint32_t k = 0; k < count; k++) {
         fputs("<th scope=\"col\" class=\"text\">", to);
