@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "model/generate.h"
 
 enum { TOKENS = 6, TOGETHER = 32 };
@@ -29,7 +30,10 @@ static bool ask(const struct answers *a, const struct model *model,
         size_t size;
         ok = tokenizer_decode(tokenizer, g[i].tokens + g[i].prompt, g[i].count - g[i].prompt, true,
                               &texts[first + i], &size);
-        if (ok) texts[first + i][strcspn(texts[first + i], "\n")] = '\0';
+        if (!ok) break;
+        char *text = texts[first + i];
+        text[strcspn(text, "\n")] = '\0';
+        text[utf8_invalid(text, strlen(text))] = '\0'; // the last token may end amid a character
     }
     for (uint32_t i = 0; i < count; i++) free(g[i].tokens);
     return ok;
@@ -44,8 +48,8 @@ static bool ask_all(const struct answers *a, const struct model *model,
     return ok;
 }
 
-bool answers_before(struct answers *a, const struct model *model,
-                    const struct tokenizer *tokenizer, const struct dataset *data)
+bool answers_prompts(struct answers *a, const struct tokenizer *tokenizer,
+                     const struct dataset *data)
 {
     struct token_list list = {0};
     a->prompts = mem_new(data->count, sizeof *a->prompts, "answers");
@@ -61,11 +65,21 @@ bool answers_before(struct answers *a, const struct model *model,
         list.ids = NULL;
         token_list_free(&list);
     }
-    return ok && ask_all(a, model, tokenizer, a->before);
+    return ok;
+}
+
+bool answers_before(struct answers *a, const struct model *model,
+                    const struct tokenizer *tokenizer, const struct dataset *data)
+{
+    return answers_prompts(a, tokenizer, data) && ask_all(a, model, tokenizer, a->before);
 }
 
 bool answers_after(struct answers *a, const struct model *model, const struct tokenizer *tokenizer)
 {
+    for (uint32_t i = 0; i < a->count; i++) {
+        free(a->after[i]);
+        a->after[i] = NULL;
+    }
     return ask_all(a, model, tokenizer, a->after);
 }
 

@@ -13,8 +13,12 @@ struct answers {
     char **before, **after; // [count]
 };
 
+// Only the prompts' tokens, for what asks no unedited model.
+bool answers_prompts(struct answers *answers, const struct tokenizer *tokenizer,
+                     const struct dataset *data);
 bool answers_before(struct answers *answers, const struct model *model,
                     const struct tokenizer *tokenizer, const struct dataset *data);
+// As often as wanted: the last answers count.
 bool answers_after(struct answers *answers, const struct model *model,
                    const struct tokenizer *tokenizer);
 void answers_print(const struct answers *answers, const struct dataset *data);

@@ -25,13 +25,14 @@ enum command_bit {
     C_TASK = 65536,
     C_EXPERIMENT = 131072,
     C_GEOMETRY = 1 << 20,
+    C_REPORT = 1 << 26,
     C_DEVICE_USERS = C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH |
                      C_APPLY | C_REVERT | C_DIFF | C_VERIFY | C_TASK | C_EXPERIMENT | C_GEOMETRY,
     // These take words that are no options.
     C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY |
-              C_TASK | C_EXPERIMENT | C_GEOMETRY,
-    C_NO_MODEL = C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_VERIFY, // not by --model
-    C_ALL = 262143 | C_GEOMETRY,
+              C_TASK | C_EXPERIMENT | C_GEOMETRY | C_REPORT,
+    C_NO_MODEL = C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_VERIFY | C_REPORT, // not by --model
+    C_ALL = 262143 | C_GEOMETRY | C_REPORT,
 };
 
 struct args {
@@ -42,7 +43,7 @@ struct args {
     const char *const *words; // that are no options [word_count]
     int word_count;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers,
-        resume, all, compare, list;
+        resume, all, compare, list, report;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
     int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, grad_svd, zsre_target,

@@ -29,3 +29,4 @@ bool command_task(const struct args *args);
 bool command_geometry(const struct args *args);
 bool command_selftest(const struct args *args);
 bool command_experiment(const struct args *args);
+bool command_report(const struct args *args);

@@ -3,6 +3,7 @@
 #pragma once
 #include <cjson/cJSON.h>
 
+#include "cli/answers.h"
 #include "cli/measured.h"
 #include "edit/hparams.h"
 #include "edit/sequence.h"
@@ -68,6 +69,7 @@ struct experiment_work {
     uint32_t job_count;
     struct experiment_task tasks[TASK_FORMS];
     uint32_t task_count;
+    struct answers answers; // with --answers
     struct shelf shelf; // k* and what else lies below the edited layer
     bool keys; // charts want each edit's key
     struct { // contexts of the first run that had such: the others take them over
@@ -114,6 +116,7 @@ struct outcome {
 struct outcomes {
     const cJSON *manifest;
     struct outcome *items; // by runs and seeds; those of unfinished runs are left out
+    struct outcome *partial; // those, with as many edits as they have [unfinished]
     uint32_t count, unfinished, edits;
     cJSON *unedited; // states of the model before any edit
 };
@@ -134,6 +137,10 @@ double measure_of(const cJSON *object, const char *name);
 // many have it.
 uint32_t outcomes_mean(const struct outcome *items, uint32_t count, uint32_t state,
                        const char *measure, double *mean, double *deviation);
+
+// The same of the means over a run's edits: of a value of each, or of one of its object's.
+void outcomes_over_edits(const struct outcome *items, uint32_t count, const char *object,
+                         const char *name, double *mean, double *deviation, uint32_t *seen);
 
 // Names of what was measured, the average among them, as tables and charts have them.
 enum { COLUMNS_MAX = 16 };
@@ -172,7 +179,17 @@ bool dense_norm(const struct dense *dense, const struct model *model, double *no
 void dense_free(struct dense *dense); // accepts zero
 
 bool tables_write(const struct outcomes *outcomes, const struct args *args);
-// Refuses a chart that is none. *keys: one of them wants each edit's key.
-bool charts_check(const struct experiment *x, bool *keys);
+// Refuses a chart that is none. *keys: one of them wants each edit's key. where: for messages.
+bool charts_check(const cJSON *charts, const char *where, bool *keys);
+
+// Makes the charts that the list asks for and hands them over, each with its name of small letters.
+struct chart;
+struct chart_taker {
+    bool (*take)(void *user, const struct chart *chart, const char *name);
+    void *user;
+    bool bare; // titles without the model's name
+};
+bool charts_each(const struct outcomes *outcomes, const cJSON *charts, const struct args *args,
+                 const struct chart_taker *taker);
 bool charts_write(const struct outcomes *outcomes, const struct experiment *x,
-                  const struct args *args);
+                  const struct args *args); // as pictures in the folder

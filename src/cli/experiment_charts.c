@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "cli/experiment.h"
 #include "plot/chart.h"
 
@@ -15,6 +16,7 @@ enum { WIDTH = 900, HEIGHT = 600, SCALE = 2 };
 struct drawing {
     const struct outcomes *outcomes;
     const struct args *args;
+    const struct chart_taker *taker;
     const cJSON *chart; // as the file has it
 };
 
@@ -72,8 +74,8 @@ static bool group_same(const struct outcome *a, const struct outcome *b)
     return a->group == b->group || (a->group && b->group && strcmp(a->group, b->group) == 0);
 }
 
-// OUT/PARTS-joined.png of parts that are there, in small letters, anything odd as '-'.
-static bool chart_write(const struct drawing *w, const struct chart *c, const char *kind,
+// PARTS-joined, of parts that are there, in small letters, anything odd as '-'.
+static bool chart_give(const struct drawing *w, const struct chart *c, const char *kind,
                         const char *group, const char *measure)
 {
     char name[200];
@@ -83,10 +85,7 @@ static bool chart_write(const struct drawing *w, const struct chart *c, const ch
         unsigned char letter = (unsigned char)*at;
         *at = isalnum(letter) || strchr("+._", letter) ? (char)tolower(letter) : '-';
     }
-    char *path = experiment_path(w->args, name, ".png");
-    bool ok = path && chart_png(c, WIDTH, HEIGHT, SCALE, path);
-    free(path);
-    return ok;
+    return w->taker->take(w->taker->user, c, name);
 }
 
 static void title_of(const struct drawing *w, const char *what, const char *group,
@@ -98,7 +97,11 @@ static void title_of(const struct drawing *w, const char *what, const char *grou
     snprintf(base, sizeof base, "%.60s", cJSON_IsString(model) ? model->valuestring : "");
     char *end = strstr(base, ".gguf");
     if (end) *end = '\0';
-    snprintf(text, CHART_TEXT, "%s%s%s, %s", group ? group : "", group ? ": " : "", what, base);
+    if (w->taker->bare) base[0] = '\0';
+    snprintf(text, CHART_TEXT, "%s%s%s%s%s", group ? group : "", group ? ": " : "", what,
+             *base ? ", " : "", base);
+    if (strlen(text) == CHART_TEXT - 1) // cut, perhaps amid a character
+        text[utf8_invalid(text, CHART_TEXT - 1)] = '\0';
 }
 
 static struct axis axis_of(const struct column *c)
@@ -112,7 +115,7 @@ static struct axis axis_of(const struct column *c)
         axis.label = "perplexity";
         axis.logarithmic = true;
     } else if (strcmp(c->name, "norm") == 0) {
-        axis.label = "largest singular value of all updates";
+        axis.label = "largest singular value";
         axis.low = 0;
     }
     return axis;
@@ -260,11 +263,14 @@ static bool lines_chart(const struct drawing *w, enum lines kind, uint32_t first
         chart.x.unit = "edits";
         snprintf(what, sizeof what, "%s by age, after %u edits", long_title(c), o->edits);
     }
-    if (kind == LINES_KNOB) chart.x.label = knob->valuestring;
+    if (kind == LINES_KNOB) {
+        chart.x.label = knob->valuestring;
+        snprintf(what, sizeof what, "%s against %.40s", long_title(c), knob->valuestring);
+    }
     title_of(w, what, group, title);
     chart.series = d.series;
     chart.series_count = d.count;
-    if (ok && any(&d, &chart.y)) ok = chart_write(w, &chart, files[kind], group, c->name);
+    if (ok && any(&d, &chart.y)) ok = chart_give(w, &chart, files[kind], group, c->name);
     drawn_free(&d);
     return ok;
 }
@@ -310,7 +316,7 @@ static bool cosine_charts(const struct drawing *w)
                               .y = {.label = "edit", .whole = true},
                               .colour = {.label = "|cos| of two updates' columns", .low = 0,
                                          .high = high}};
-        ok = chart_write(w, &chart, "cosines", o->items[i].name, NULL);
+        ok = chart_give(w, &chart, "cosines", o->items[i].name, NULL);
     }
     free(all);
     return ok;
@@ -343,7 +349,7 @@ static bool activation_charts(const struct drawing *w)
                               .y = {.label = own ? "|dW_j k_j|" : "|(dW - dW_j) k_j|",
                                     .low = NAN, .high = NAN, .logarithmic = true}};
         const char *which = own ? "own" : "unrelated";
-        if (ok && any(&d, &chart.y)) ok = chart_write(w, &chart, "activation", NULL, which);
+        if (ok && any(&d, &chart.y)) ok = chart_give(w, &chart, "activation", NULL, which);
         drawn_free(&d);
         if (!ok) return false;
     }
@@ -361,41 +367,57 @@ static int kind_of(const cJSON *chart)
     return -1;
 }
 
-bool charts_check(const struct experiment *x, bool *keys)
+bool charts_check(const cJSON *charts, const char *where, bool *keys)
 {
     const cJSON *chart;
     *keys = false;
-    cJSON_ArrayForEach(chart, cJSON_GetObjectItem(x->root, "charts"))
+    cJSON_ArrayForEach(chart, charts)
     {
         int kind = kind_of(chart);
         const cJSON *word = cJSON_GetObjectItem(chart, "kind");
         const char *said = cJSON_IsString(word) ? word->valuestring : "";
         const char *nearest = options_nearest(said, kinds, KINDS);
         if (kind < 0)
-            return fail(STATUS_BAD_DATA, "%s: a chart of the kind '%s'%s%s%s", x->where, said,
+            return fail(STATUS_BAD_DATA, "%s: a chart of the kind '%s'%s%s%s", where, said,
                         nearest ? "; did you mean " : ", wanted checkpoints, retention, sweep, "
                                                       "cosines or activation",
                         nearest ? nearest : "", nearest ? "?" : "");
         if (kind == KIND_SWEEP && !cJSON_IsString(cJSON_GetObjectItem(chart, "knob")))
             return fail(STATUS_BAD_DATA, "%s: a chart 'sweep' wants 'knob', the name of a "
-                                         "hyper-parameter", x->where);
+                                         "hyper-parameter", where);
         *keys = *keys || strcmp(said, "activation") == 0;
     }
     return true;
 }
 
-bool charts_write(const struct outcomes *o, const struct experiment *x, const struct args *args)
+bool charts_each(const struct outcomes *o, const cJSON *charts, const struct args *args,
+                 const struct chart_taker *taker)
 {
     const cJSON *chart;
     bool ok = true;
     if (o->count == 0) return true;
-    cJSON_ArrayForEach(chart, cJSON_GetObjectItem(x->root, "charts"))
+    cJSON_ArrayForEach(chart, charts)
     {
-        struct drawing w = {.outcomes = o, .args = args, .chart = chart};
+        struct drawing w = {.outcomes = o, .args = args, .taker = taker, .chart = chart};
         int kind = kind_of(chart);
         if (ok && kind <= KIND_SWEEP) ok = lines_charts(&w, (enum lines)kind);
         else if (ok) ok = strcmp(kinds[kind], "cosines") == 0 ? cosine_charts(&w)
                                                               : activation_charts(&w);
     }
     return ok;
+}
+
+static bool png_write(void *args, const struct chart *chart, const char *name)
+{
+    char *path = experiment_path(args, name, ".png");
+    bool ok = path && chart_png(chart, WIDTH, HEIGHT, SCALE, path);
+    free(path);
+    return ok;
+}
+
+bool charts_write(const struct outcomes *o, const struct experiment *x, const struct args *args)
+{
+    struct args copy = *args;
+    const struct chart_taker taker = {.take = png_write, .user = &copy};
+    return charts_each(o, cJSON_GetObjectItem(x->root, "charts"), args, &taker);
 }

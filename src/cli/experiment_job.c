@@ -139,6 +139,17 @@ static bool measure(struct running *r, const struct measures *measures, uint32_t
     return true;
 }
 
+// What the model answers behind the last edit.
+static bool answer_all(struct running *r, uint32_t edits, cJSON *state)
+{
+    struct answers *a = &r->w->answers;
+    const struct opened *o = r->w->opened;
+    if (!r->w->args->answers || edits < a->count) return true;
+    if (!answers_after(a, &o->model, &o->tokenizer)) return false;
+    cJSON *list = cJSON_CreateStringArray((const char **)a->after, (int)a->count);
+    return cJSON_AddItemToObject(state, "answers", list);
+}
+
 // What is measured after some edits only: of all requests so far, and of the weights.
 // That is of the weights as they would be written.
 static bool measure_state(struct running *r, uint32_t edits, cJSON *line)
@@ -147,6 +158,7 @@ static bool measure_state(struct running *r, uint32_t edits, cJSON *line)
     if (!editor_finish(r->editor) ||
         !measure(r, &r->w->measured.measures, 0, edits, edits, line, "checkpoint") ||
         !tasks_measure(r->w, cJSON_GetObjectItem(line, "checkpoint")) ||
+        !answer_all(r, edits, cJSON_GetObjectItem(line, "checkpoint")) ||
         !dense_norm(&r->dense, &r->w->opened->model, &norm) || !editor_go_on(r->editor))
         return false;
     cJSON_AddNumberToObject(cJSON_GetObjectItem(line, "checkpoint"), "norm", norm);

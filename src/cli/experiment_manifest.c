@@ -60,6 +60,13 @@ static bool tasks_json(struct experiment_work *w, cJSON *root)
     return true;
 }
 
+// What the experiment's file has under that name, for readers and reports.
+static void copy(cJSON *root, const char *name, const cJSON *file)
+{
+    const cJSON *item = cJSON_GetObjectItem(file, name);
+    if (item) cJSON_AddItemToObject(root, name, cJSON_Duplicate(item, true));
+}
+
 static bool shared_json(struct experiment_work *w, cJSON *root)
 {
     struct opened *o = w->opened;
@@ -68,6 +75,8 @@ static bool shared_json(struct experiment_work *w, cJSON *root)
     if (!hash) return false;
     cJSON_AddStringToObject(root, "experiment", w->file.name);
     cJSON_AddStringToObject(root, "title", w->file.title);
+    copy(root, "about", w->file.root);
+    copy(root, "charts", w->file.root);
     cJSON_AddStringToObject(root, "version", OEDIT_VERSION);
     cJSON_AddStringToObject(root, "device", o->dev.info.name);
     cJSON_AddStringToObject(root, "driver", o->dev.info.driver);
@@ -90,12 +99,14 @@ static bool shared_json(struct experiment_work *w, cJSON *root)
     for (unsigned m = 0; m < MEASURES; m++)
         if (w->measured.measures.which >> m & 1)
             cJSON_AddItemToArray(measures, cJSON_CreateString(measure_names[m]));
+    if (w->args->answers) cJSON_AddTrueToObject(root, "answers");
     return tasks_json(w, root);
 }
 
 static bool differs(const char *path, const char *what, const cJSON *old, const cJSON *now)
 {
-    char *before = cJSON_PrintUnformatted(old), *after = cJSON_PrintUnformatted(now);
+    char *before = old ? cJSON_PrintUnformatted(old) : NULL,
+         *after = now ? cJSON_PrintUnformatted(now) : NULL;
     fail(STATUS_USAGE, "%s: '%s' is %.120s there and %.120s here: another experiment, wanted "
                        "another folder", path, what, before ? before : "missing",
          after ? after : "missing");
@@ -104,15 +115,23 @@ static bool differs(const char *path, const char *what, const cJSON *old, const 
     return false;
 }
 
+// What is only shown: other words or charts are no other experiment.
+static bool words_only(const char *name)
+{
+    return !strcmp(name, "title") || !strcmp(name, "about") || !strcmp(name, "charts");
+}
+
 // Version and device may be others: journals warn of what follows from them.
 static bool agrees(const char *path, const cJSON *old, const cJSON *now)
 {
-    const cJSON *item;
+    const cJSON *item, *answers = cJSON_GetObjectItem(old, "answers");
+    if (answers && !cJSON_GetObjectItem(now, "answers"))
+        return differs(path, "answers", answers, NULL);
     cJSON_ArrayForEach(item, now)
     {
         const char *name = item->string;
         const cJSON *before = cJSON_GetObjectItem(old, name);
-        if (strcmp(name, "runs") == 0 || strcmp(name, "title") == 0) continue;
+        if (words_only(name) || strcmp(name, "runs") == 0) continue;
         if (cJSON_Compare(before, item, true)) continue;
         if (strcmp(name, "version") && strcmp(name, "device") && strcmp(name, "driver"))
             return differs(path, name, before, item);

@@ -119,9 +119,8 @@ static bool outcome_read(struct outcomes *o, const struct args *args, const cJSO
     free(path);
     if (!ok) return false;
     if (!whole) {
-        cJSON_Delete(x->lines);
+        o->partial[o->unfinished++] = *x;
         o->count--;
-        o->unfinished++;
         return true;
     }
     x->states = mem_new((size_t)cJSON_GetArraySize(x->lines), sizeof *x->states, "results");
@@ -139,13 +138,19 @@ bool outcomes_read(struct outcomes *o, const struct args *args, const cJSON *man
     const cJSON *runs = cJSON_GetObjectItem(manifest, "runs"), *run;
     *o = (struct outcomes){.manifest = manifest, .edits = (uint32_t)measure_of(manifest, "count")};
     o->items = mem_new((size_t)cJSON_GetArraySize(runs), sizeof *o->items, "results");
-    bool ok = o->items != NULL;
+    o->partial = mem_new((size_t)cJSON_GetArraySize(runs), sizeof *o->partial, "results");
+    bool ok = o->items && o->partial;
     cJSON_ArrayForEach(run, runs) ok = ok && outcome_read(o, args, run);
     char *path = experiment_path(args, "unedited", ".json"), *text = NULL;
     size_t size = 0;
-    ok = ok && path && file_read(path, &text, &size);
-    if (ok && !(o->unedited = cJSON_Parse(text)))
-        ok = fail(STATUS_BAD_DATA, "%s: not JSON", path);
+    ok = ok && path;
+    if (ok && access(path, F_OK) != 0 && o->count == 0) {
+        o->unedited = cJSON_CreateArray(); // it had not come so far
+    } else {
+        ok = ok && file_read(path, &text, &size);
+        if (ok && !(o->unedited = cJSON_Parse(text)))
+            ok = fail(STATUS_BAD_DATA, "%s: not JSON", path);
+    }
     if (ok && o->unfinished)
         log_say("%u runs of %s are not finished: tables and charts are without them",
                 o->unfinished, args->out);
@@ -160,7 +165,9 @@ void outcomes_free(struct outcomes *o)
         cJSON_Delete(o->items[i].lines);
         free(o->items[i].states);
     }
+    for (uint32_t i = 0; i < o->unfinished; i++) cJSON_Delete(o->partial[i].lines);
     free(o->items);
+    free(o->partial);
     cJSON_Delete(o->unedited);
     *o = (struct outcomes){0};
 }

@@ -96,8 +96,8 @@ static double over_edits(const struct outcome *x, const char *object, const char
     return seen ? sum / seen : NAN;
 }
 
-static void over_seeds(const struct outcome *x, uint32_t seeds, const char *object,
-                       const char *name, double *mean, double *deviation, uint32_t *seen)
+void outcomes_over_edits(const struct outcome *x, uint32_t seeds, const char *object,
+                         const char *name, double *mean, double *deviation, uint32_t *seen)
 {
     enum { SEEDS = 64 };
     double values[SEEDS];
@@ -134,11 +134,11 @@ static void immediate_table(FILE *to, const struct outcomes *o, const struct col
         for (uint32_t c = 0; c < count; c++) {
             if (!columns[c].share || columns[c].task) continue;
             const char *name = columns[c].name;
-            over_seeds(&o->items[i], seeds, "right_after", name, &mean, &deviation, &seen);
+            outcomes_over_edits(&o->items[i], seeds, "right_after", name, &mean, &deviation, &seen);
             cell(to, mean, deviation, seen);
         }
         for (uint32_t v = 0; v < VALUES; v++) {
-            over_seeds(&o->items[i], seeds, NULL, values[v].name, &mean, &deviation, &seen);
+            outcomes_over_edits(&o->items[i], seeds, NULL, values[v].name, &mean, &deviation, &seen);
             cell(to, mean, deviation, seen);
         }
         fputc('\n', to);
@@ -180,7 +180,7 @@ static void csv(FILE *to, const struct outcomes *o, const struct column *columns
         for (uint32_t c = 0; c < count; c++) {
             char name[64];
             if (!columns[c].share || columns[c].task) continue;
-            over_seeds(x, seeds, "right_after", columns[c].name, &mean, &deviation, &seen);
+            outcomes_over_edits(x, seeds, "right_after", columns[c].name, &mean, &deviation, &seen);
             snprintf(name, sizeof name, "right_after_%s", columns[c].name);
             csv_row(to, x, o->edits, name, mean, deviation, seen);
         }

@@ -29,6 +29,10 @@ static const struct command commands[] = {
      "  oedit experiment --list\n"
      "  oedit experiment table1 -m model.gguf --data counterfact-edit.json --text wiki.txt -o table1\n"
      "  oedit experiment mine.json -m model.gguf -n 20 --only memit,memit+oedit-plus -o mine"},
+    {"report", C_REPORT, command_report, "a page with tables and charts of an experiment or a journal",
+     "  oedit report table1\n"
+     "  oedit report table1 -o table1.html\n"
+     "  oedit report new.gguf.journal run.json -o run.html"},
     {"generate", C_GENERATE, command_generate, "continue a prompt",
      "  oedit generate -m model.gguf -p \"The capital of France is\" -n 16\n"
      "  oedit generate -m model.gguf -p \"Once\" --temp 0.8 --seed 7\n"

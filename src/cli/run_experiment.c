@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/experiment.h"
 #include "cli/opened.h"
+#include "cli/report.h"
 #include "cli/settings.h"
 
 static bool is_folder(const char *path)
@@ -138,6 +139,35 @@ static bool unedited(struct experiment_work *w)
     return ok;
 }
 
+// What it answers to each prompt: answers.json.
+static bool unedited_answers(struct experiment_work *w)
+{
+    struct opened *o = w->opened;
+    if (!w->args->answers) return true;
+    char *path = experiment_path(w->args, "answers", ".json"), *text = NULL;
+    if (!path) return false;
+    if (access(path, F_OK) == 0) {
+        free(path);
+        return answers_prompts(&w->answers, &o->tokenizer, &w->data);
+    }
+    cJSON *root = cJSON_CreateObject();
+    struct file_out out;
+    bool ok = answers_before(&w->answers, &o->model, &o->tokenizer, &w->data);
+    if (ok)
+        cJSON_AddItemToObject(root, "before",
+                              cJSON_CreateStringArray((const char **)w->answers.before,
+                                                      (int)w->answers.count));
+    ok = ok && (text = json_text(root, true, path)) && file_out_open(&out, path);
+    if (ok) {
+        ok = file_out_write(&out, text, strlen(text)) && file_out_write(&out, "\n", 1);
+        ok = file_out_close(&out, ok) && ok;
+    }
+    cJSON_free(text);
+    cJSON_Delete(root);
+    free(path);
+    return ok;
+}
+
 static bool out_open(const struct args *args)
 {
     size_t size = strlen(args->out) + 2;
@@ -153,13 +183,14 @@ static bool runs(struct experiment_work *w)
     cJSON *manifest = NULL;
     struct outcomes outcomes = {0};
     bool ok = experiment_plan(w) && out_open(w->args) && manifest_write(w, &manifest) &&
-              unedited(w);
+              unedited(w) && unedited_answers(w);
     for (uint32_t i = 0; ok && i < w->job_count; i++) {
         log_say("run %u of %u: %s", i + 1, w->job_count, w->jobs[i].id);
         ok = interrupt_check() && experiment_job(w, &w->jobs[i]);
     }
     ok = ok && outcomes_read(&outcomes, w->args, manifest) &&
-         tables_write(&outcomes, w->args) && charts_write(&outcomes, &w->file, w->args);
+         tables_write(&outcomes, w->args) && charts_write(&outcomes, &w->file, w->args) &&
+         (!w->args->report || report_of_folder(w->args->out));
     if (ok && w->args->json) ok = json_put(manifest, true);
     outcomes_free(&outcomes);
     cJSON_Delete(manifest);
@@ -178,6 +209,7 @@ static void work_free(struct experiment_work *w)
     free(w->data_path);
     marks_free(&w->marks);
     exam_free(&w->exam);
+    answers_free(&w->answers);
     measured_free(&w->measured);
     dataset_free(&w->data);
     experiment_free(&w->file);
@@ -197,7 +229,8 @@ bool command_experiment(const struct args *args)
     enum { SHELF_BYTES = 1 << 30 };
     w.pool = cJSON_CreateArray();
     w.shelf.limit = SHELF_BYTES;
-    bool ok = experiment_open(&w.file, name) && charts_check(&w.file, &w.keys) &&
+    bool ok = experiment_open(&w.file, name) &&
+              charts_check(cJSON_GetObjectItem(w.file.root, "charts"), w.file.where, &w.keys) &&
               data_open(&w) && tasks_open(&w) && checkpoints_read(&w) && opened_start(&o, args) &&
               measures_read(&w) && runs(&w);
     work_free(&w);

@@ -32,16 +32,10 @@ static void axes(struct canvas *canvas, const struct chart *c, const struct layo
     frame(canvas, b);
 }
 
-// Whether point i is on the picture, and where. What is off the axes is not drawn at their ends:
-// nothing that was not measured is shown.
 static bool point_of(const struct layout *l, const struct chart *c, const struct series *s,
                      uint32_t i, struct point *at)
 {
-    if (!isfinite(s->y[i]) || !isfinite(s->x[i])) return false;
-    if (s->x[i] < l->x_low || s->x[i] > l->x_high || s->y[i] < l->y_low || s->y[i] > l->y_high)
-        return false;
-    *at = (struct point){layout_x(l, c, s->x[i]), layout_y(l, c, s->y[i])};
-    return true;
+    return layout_point(l, c, s, i, &at->x, &at->y);
 }
 
 static void whisker(struct canvas *canvas, const struct layout *l, const struct chart *c,
@@ -105,12 +99,10 @@ static void heat(struct canvas *canvas, const struct chart *c, const struct layo
 {
     const struct box *b = &l->plot, *bar = &l->colour;
     double width = b->width / c->cols, height = b->height / c->rows;
-    double low = l->colour_low, high = l->colour_high, scale = canvas->scale;
+    double scale = canvas->scale;
     for (uint32_t i = 0; i < c->rows; i++)
         for (uint32_t j = 0; j < c->cols; j++) {
-            double cell = c->cells[(uint64_t)i * c->cols + j];
-            double share = c->colour.logarithmic ? log(cell / low) / log(high / low)
-                                                 : (cell - low) / (high - low);
+            double share = layout_share(l, c, c->cells[(uint64_t)i * c->cols + j]);
             // Cells end where pixels do: no seams between them.
             double x = round((b->x + j * width) * scale) / scale,
                    y = round((b->y + i * height) * scale) / scale,
@@ -125,9 +117,7 @@ static void heat(struct canvas *canvas, const struct chart *c, const struct layo
         canvas_rect(canvas, bar->x, bar->y + bar->height * i / STEPS, bar->width,
                     bar->height * (STEPS - i) / STEPS, palette_shade(1 - (i + 0.5) / STEPS));
     for (uint32_t i = 0; i < l->colour_tick_count; i++) {
-        double value = l->colour_ticks[i];
-        double at = c->colour.logarithmic ? log(value / low) / log(high / low)
-                                          : (value - low) / (high - low);
+        double at = layout_share(l, c, l->colour_ticks[i]);
         canvas_rect(canvas, bar->x + bar->width, bar->y + bar->height * (1 - at) - 0.5, 5, 1, ink);
     }
     frame(canvas, bar);

@@ -3,6 +3,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum chart_kind { CHART_LINES, CHART_POINTS, CHART_HEAT };
 
@@ -57,6 +58,7 @@ struct chart_text {
     enum text_role role;
     double size;
     bool upwards;   // turned by 90 degrees, read from below
+    double across;  // which part of its box stays where it is in another font: 0 left, 1 right
     struct box box; // all of its ink
 };
 
@@ -81,6 +83,19 @@ bool chart_layout(const struct chart *chart, double width, double height, struct
 double layout_x(const struct layout *layout, const struct chart *chart, double value);
 double layout_y(const struct layout *layout, const struct chart *chart, double value);
 
+// Whether point i of a series is on the picture, and where. What is off the axes is not drawn at
+// their ends: nothing that was not measured is shown.
+bool layout_point(const struct layout *layout, const struct chart *chart,
+                  const struct series *series, uint32_t i, double *x, double *y);
+// A cell's share of the colours' range, NAN for one that is left grey.
+double layout_share(const struct layout *layout, const struct chart *chart, double cell);
+
 // A picture of width x height units, each scale pixels wide. The same chart gives the same bytes.
 bool chart_png(const struct chart *chart, uint32_t width, uint32_t height, uint32_t scale,
                const char *path);
+
+// The same as an <svg> element of a page, without title and legend, for the classes and colours of
+// assets/report/style.css; behind it a <script> element with its numbers as JSON.
+bool chart_svg(const struct chart *chart, uint32_t width, uint32_t height, FILE *to);
+// A legend's sample of series i.
+void chart_svg_sample(const struct chart *chart, uint32_t i, FILE *to);

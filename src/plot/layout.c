@@ -20,6 +20,7 @@ static struct box text_add(struct layout *l, enum text_role role, const char *te
     t->role = role;
     t->size = sizes[role];
     t->upwards = upwards;
+    t->across = across;
     font_cut(t->text, t->size, wide);
     double length = font_width(t->text, t->size);
     t->box = (struct box){.width = upwards ? t->size : length,
@@ -93,6 +94,22 @@ double layout_y(const struct layout *l, const struct chart *c, double value)
 {
     double at = place(l->y_low, l->y_high, c->y.logarithmic, value);
     return l->plot.y + l->plot.height * (c->kind == CHART_HEAT ? at : 1 - at);
+}
+
+bool layout_point(const struct layout *l, const struct chart *c, const struct series *s, uint32_t i,
+                  double *x, double *y)
+{
+    if (!isfinite(s->y[i]) || !isfinite(s->x[i])) return false;
+    if (s->x[i] < l->x_low || s->x[i] > l->x_high || s->y[i] < l->y_low || s->y[i] > l->y_high)
+        return false;
+    *x = layout_x(l, c, s->x[i]);
+    *y = layout_y(l, c, s->y[i]);
+    return true;
+}
+
+double layout_share(const struct layout *l, const struct chart *c, double cell)
+{
+    return place(l->colour_low, l->colour_high, c->colour.logarithmic, cell);
 }
 
 static void axis_text(const struct axis *axis, char text[CHART_TEXT])

@@ -26,36 +26,37 @@ struct colour palette_shade(double share)
                            (uint8_t)lround(mixed[2])};
 }
 
-// A regular polygon with a corner at `turn` turns from the right, clockwise.
-static void regular(struct canvas *c, struct point at, uint32_t corners, double radius, double turn,
-                    struct colour colour, double opacity)
-{
-    struct point points[8];
-    for (uint32_t i = 0; i < corners; i++) {
-        double angle = 6.283185307179586 * (turn + (double)i / corners);
-        points[i] = (struct point){at.x + radius * cos(angle), at.y + radius * sin(angle)};
-    }
-    canvas_polygon(c, points, corners, colour, opacity);
-}
-
-static void shape(struct canvas *c, uint32_t mark, struct point at, double size,
-                  struct colour colour, double opacity)
+// Regular polygons with a corner at `turn` turns from the right.
+uint32_t palette_corners(uint32_t i, double size, struct point points[CORNERS_MAX])
 {
     static const struct {
         uint32_t corners;
         double radius, turn;
     } shapes[MARKS] = {{0, 0, 0},           {4, 0.68, 0.125}, {3, 0.75, 0.75}, {4, 0.72, 0},
                        {3, 0.75, 0.25},     {5, 0.66, 0.75},  {6, 0.64, 0},    {8, 0.62, 0.0625}};
-    if (shapes[mark].corners == 0)
-        canvas_segment(c, at, at, size, colour, opacity);
-    else
-        regular(c, at, shapes[mark].corners, shapes[mark].radius * size, shapes[mark].turn, colour,
-                opacity);
+    uint32_t corners = shapes[i % MARKS].corners;
+    double radius = shapes[i % MARKS].radius * size;
+    for (uint32_t k = 0; k < corners; k++) {
+        double angle = 6.283185307179586 * (shapes[i % MARKS].turn + (double)k / corners);
+        points[k] = (struct point){radius * cos(angle), radius * sin(angle)};
+    }
+    return corners;
+}
+
+static void shape(struct canvas *c, uint32_t mark, struct point at, double size,
+                  struct colour colour, double opacity)
+{
+    struct point points[CORNERS_MAX];
+    uint32_t corners = palette_corners(mark, size, points);
+    for (uint32_t k = 0; k < corners; k++)
+        points[k] = (struct point){at.x + points[k].x, at.y + points[k].y};
+    if (corners == 0) canvas_segment(c, at, at, size, colour, opacity);
+    else canvas_polygon(c, points, corners, colour, opacity);
 }
 
 void palette_mark(struct canvas *c, uint32_t i, struct point at, double size, double opacity)
 {
     static const struct colour white = {255, 255, 255};
-    shape(c, i % MARKS, at, size, palette_series(i), opacity);
-    if (i / MARKS % 2 == 1) shape(c, i % MARKS, at, size * 0.5, white, 1);
+    shape(c, i, at, size, palette_series(i), opacity);
+    if (i / MARKS % 2 == 1) shape(c, i, at, size * 0.5, white, 1);
 }

@@ -10,5 +10,9 @@ struct colour palette_series(uint32_t i);
 // Light to dark in one hue; share in [0, 1].
 struct colour palette_shade(double share);
 
+// The corners of series i's mark round (0, 0), clockwise; 0 of them: a disc of diameter `size`.
+enum { CORNERS_MAX = 8 };
+uint32_t palette_corners(uint32_t i, double size, struct point points[CORNERS_MAX]);
+
 // Series i's mark round a place; hollow from the second turn through the colours on.
 void palette_mark(struct canvas *canvas, uint32_t i, struct point at, double size, double opacity);

@@ -64,6 +64,7 @@ uint32_t chart_ticks(double low, double high, const struct axis *axis, uint32_t 
                      struct tick ticks[TICKS_MAX])
 {
     if (most > TICKS_MAX) most = TICKS_MAX;
-    return axis->logarithmic ? ticks_log(low, high, most, ticks)
-                             : ticks_even(low, high, axis, most, ticks);
+    uint32_t count = axis->logarithmic ? ticks_log(low, high, most, ticks) : 0;
+    // Less than half a decade may lie between all of those: even steps are as good there.
+    return count >= 2 ? count : ticks_even(low, high, axis, most, ticks);
 }
