@@ -7,7 +7,7 @@ struct oedit; // a model on a device
 
 struct oedit_settings { // zero or NULL: as the command's defaults
     const char *device; // index or part of a name; NULL: a GPU if there is one
-    const char *solver; // "memit" or "rome"
+    const char *solver; // "memit", "rome", "ft", "ft-l", "ultraedit"
     const char *guard;  // "none", "r-edit", "oedit", "oedit-plus"
     const char *text;   // file for the statistics; NULL: the model's own samples
     uint32_t tokens;    // of it

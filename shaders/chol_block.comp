@@ -3,11 +3,7 @@
 #include "op.glsl"
 #include "numbers.glsl"
 layout(local_size_x = 64) in;
-
-const uint SIZE = 64;
-shared float l[SIZE * SIZE];
-
-uint me = gl_LocalInvocationID.x;
+#include "chol.glsl"
 
 // Right-looking, a column at a time; thread i owns row i. A bad pivot is reported once and
 // replaced, so that the rest stays finite.
@@ -31,18 +27,6 @@ void factor()
             for (uint k = j + 1; k <= me; k++)
                 l[me * SIZE + k] -= l[me * SIZE + j] * l[k * SIZE + j];
         barrier();
-    }
-}
-
-// Column `me` of the inverse by forward substitution; the thread reads back only what it wrote.
-void invert()
-{
-    for (uint i = 0; i < SIZE; i++) {
-        float x = i == me ? 1.0 : 0.0;
-        if (i < a.size && me < a.size)
-            for (uint k = me; k < i; k++) x -= l[i * SIZE + k] * a.inverse.v[k * SIZE + me];
-        a.inverse.v[i * SIZE + me] = i < me || i >= a.size || me >= a.size ? 0.0
-                                                                        : div(x, l[i * SIZE + i]);
     }
 }
 

@@ -33,7 +33,7 @@ right() {
 refused 2 "did you mean edit?" "$oedit" edti
 refused 2 "did you mean --layer?" "$oedit" edit --layr 5
 refused 2 "--model: wanted" "$oedit" edit
-refused 2 "wanted one of memit|rome" "$oedit" edit --solver sgd
+refused 2 "wanted one of memit|rome|ft|ft-l|ultraedit" "$oedit" edit --solver sgd
 refused 2 "wanted a whole number" "$oedit" edit -m x --layer -1
 refused 2 "wanted a number from" "$oedit" edit -m x --lambda nan
 refused 2 "takes options only" "$oedit" edit model.gguf
@@ -59,10 +59,10 @@ refused 2 "did you mean --device?" "$oedit" selftest --devic 0
 refused 5 "cannot open none.json" "$oedit" selftest --compare none.json none.json
 right "$oedit" --help
 right "$oedit" --version
-for command in edit eval generate logits tokenize stats grad devices bench log show apply revert \
-    diff verify selftest; do
+for command in edit eval task experiment generate logits tokenize stats grad devices bench log show apply revert \
+    diff verify geometry selftest; do
     right "$oedit" $command --help
-    [ "$(wc -l < out.txt)" -le 56 ] || { echo "FAILED: $command --help is longer than a screen"; failed=1; }
+    [ "$(wc -l < out.txt)" -le 72 ] || { echo "FAILED: $command --help is longer than a screen"; failed=1; }
 done
 
 echo '[{"prompt": "A b", "subject": "c", "target_new": "d"}]' > subject.json

@@ -18,7 +18,7 @@ if [ ${#targets[@]} = 0 ]; then
         targets+=("${name#fuzz_}")
     done
 fi
-read -ra packages <<< "$(pkg-config --cflags --libs libcjson libpcre2-8)"
+read -ra packages <<< "$(pkg-config --cflags --libs libcjson libpcre2-8 libutf8proc)"
 flags=(-std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer "-I$root/src" "-I$root/tests/fuzz" "-I$root/tests"
     -DOEDIT_VERSION="\"fuzz\"" -DPCRE2_CODE_UNIT_WIDTH=8 -w
     -fsanitize=address,undefined -fno-sanitize-recover=undefined)
@@ -27,7 +27,8 @@ mkdir -p "$work"
 # The library without the device, once.
 objects=()
 for source in "$root"/src/base/*.c "$root"/src/io/*.c "$root"/src/cli/{journal_list,edit_report}.c \
-    "$root"/tests/{ref_made,fuzz/fuzz}.c; do
+    "$root"/tests/{ref_made,ref_folder,fuzz/fuzz}.c; do
+    [[ $source != *_windows.c ]] || continue
     object=$work/$(basename "$source" .c).o
     objects+=("$object")
     if [ "$source" -nt "$object" ] || [ -n "$(find "$root/src/base" "$root/src/io" -name '*.h' -newer "$object" -print -quit)" ]; then
@@ -37,7 +38,7 @@ done
 "$cc" "${flags[@]}" "$root/tests/fuzz/seeds.c" "${objects[@]}" \
     -o "$work/seeds_make" "${packages[@]}" -lcmocka -lm -lpthread
 for target in "${targets[@]}"; do mkdir -p "$work/seeds/$target" "$work/corpus/$target" "$work/crash"; done
-mkdir -p "$work"/seeds/{gguf,requests,journal}
+mkdir -p "$work"/seeds/{gguf,requests,journal,tasks,safetensors,config,tokenizer}
 "$work/seeds_make" "$work/seeds"
 
 limit=(-max_total_time="${FUZZ_SECONDS:-5}")

@@ -57,7 +57,9 @@ refused 2 "--resume goes on" edit "${plus[@]}" -o whole.gguf
 mkdir quantised # its numbers are wild: an edit without effect is among them
 "$maker" quantised q4_1
 for folder in . quantised; do
-    for guard in "oedit-plus --projector exact" "oedit-plus" "oedit" "r-edit"; do
+    for guard in "oedit-plus --projector exact" "oedit-plus" "oedit" "r-edit" "wilke --layers 0-2" \
+        "oedit --layers 1,0" "prune --layers 0-1" "none --key-memory 100" \
+        "oedit --key-memory 10 --layers 0-1" "oedit-plus --solver alphaedit --null-threshold 0.05"; do
         rm -f a.gguf* b.gguf*
         # shellcheck disable=SC2206
         options=(-m $folder/base.gguf -r facts.jsonl --text text.txt --tokens 1500 --ridge 0.01
@@ -70,6 +72,9 @@ for folder in . quantised; do
         same a.gguf.journal b.gguf.journal
     done
 done
+refused 2 "remembers keys by itself" edit --solver alphaedit --key-memory 1 -o x.gguf
+refused 2 "none is under it" edit --solver alphaedit --null-threshold 1e-9 -o x.gguf
+refused 2 "is added to C, which solver ft has not" edit --solver ft --key-memory 1 -o x.gguf
 right edit "${plus[@]}" -n 5 -o part.gguf --log log.jsonl
 refused 2 "lambda was 64, now 63" edit "${plus[@]}" --resume -o part.gguf --lambda 63
 refused 2 "guard was oedit-plus, now none" edit --resume -o part.gguf
@@ -227,6 +232,93 @@ right "$oedit" apply whole.gguf.journal -m base.gguf --lora facts.gguf --rank 2
 same once.gguf facts.gguf
 refused 2 "--rank: got" "$oedit" apply whole.gguf.journal -m base.gguf --lora facts.gguf --rank 0
 refused 2 "--rank" "$oedit" apply whole.gguf.journal -m base.gguf -o x.gguf --rank 2
+# ---- several layers, and weights that a guard finishes: onto the original and back ----
+several() { # NAME OPTIONS...
+    local name=$1
+    shift
+    right edit "$@" -o "$name.gguf"
+    right "$oedit" apply "$name.gguf.journal" -m base.gguf -o applied.gguf
+    same "$name.gguf" applied.gguf
+    right "$oedit" verify "$name.gguf" --base base.gguf
+    says "give the same bits" out.txt
+    right "$oedit" apply "$name.gguf.journal" -m base.gguf -o half.gguf --out-type f16
+    right "$oedit" verify half.gguf "$name.gguf.journal" --base base.gguf
+    cp "$name.gguf.journal" back.journal
+    right "$oedit" revert back.journal 9 3 -m base.gguf -o less.gguf
+    right "$oedit" verify less.gguf back.journal --base base.gguf
+    cmp -s less.gguf "$name.gguf" && wrong "$name: a revert changed nothing"
+    right "$oedit" diff "$name.gguf.journal" back.journal
+    right "$oedit" revert back.journal --all -m base.gguf -o none.gguf
+    same base.gguf none.gguf
+}
+several wilke --guard wilke --layers 0-2
+right "$oedit" diff base.gguf wilke.gguf --json
+python3 -c 'import json; d = json.load(open("out.txt"))
+assert [t["tensor"] for t in d] == ["blk.0.ffn_down.weight", "blk.1.ffn_down.weight"], d
+assert sum(t["rank"] for t in d) == 12, d'
+right "$oedit" verify wilke.gguf
+says "tensors blk.0.ffn_down.weight blk.1.ffn_down.weight are as they were written" out.txt
+right "$oedit" show wilke.gguf.journal 3
+says "of layer" out.txt
+right "$oedit" log wilke.gguf.journal --json
+python3 -c 'import json; d = json.load(open("out.txt"))
+assert d["run"]["layers"] == "0,1,2" and len(d["run"]["tensors"]) == 3, d["run"]
+for e in d["edits"]:
+    c = e["candidates"]
+    assert [x["layer"] for x in c] == [0, 1, 2] and c[2]["score"] is None, c
+    scored = [x for x in c if x["score"] is not None]
+    assert e["layer"] == min(scored, key=lambda x: x["score"])["layer"], e
+    for x in scored:
+        want = (x["delta"] * x["frobenius"] / x["k"]) ** 2
+        assert abs(x["score"] / want - 1) < 1e-9, x'
+refused 2 "layers was 0,1,2, now" edit --guard wilke --layers 0-1 --resume -o wilke.gguf
+refused 2 "seed was 0, now 1" edit --guard wilke --layers 0-2 --resume -o wilke.gguf --seed 1
+right "$oedit" apply wilke.gguf.journal -m base.gguf --lora both.lora --peft both
+python3 -c 'import json; d = json.load(open("both/adapter_config.json"))
+assert d["layers_to_transform"] == [0, 1] and d["r"] == d["lora_alpha"], d'
+several prune --guard prune
+right edit --guard none -o plain.gguf
+cmp -s plain.gguf prune.gguf && wrong "PRUNE changed nothing"
+right "$oedit" apply prune.gguf.journal -m base.gguf --lora prune.lora --rank 3
+several both --guard prune --layers 2,0-1
+refused 2 "--guard wilke: got one layer, wanted several" edit --guard wilke -o x.gguf
+refused 2 "--guard wilke: got one layer, wanted several" edit --guard wilke --layers 1 -o x.gguf
+refused 2 "got --layer and --layers" edit --layer 1 --layers 0-1 -o x.gguf
+refused 2 "got 2-0, wanted the lower layer first" edit --guard wilke --layers 2-0 -o x.gguf
+refused 2 "got 3 in '0-3', the model has layers 0 to 2" edit --guard wilke --layers 0-3 -o x.gguf
+refused 2 "got 1 twice" edit --guard wilke --layers 0-1,1 -o x.gguf
+[ ! -e x.gguf.journal ] || wrong "a refused edit left its journal"
+# ---- edits of several pairs, and dense ones ----
+for solver in "ultraedit --contexts 2" "ultraedit --contexts 1 --guard oedit-plus" \
+    "ultraedit --contexts 1 --guard prune" "ft" "ft-l"; do
+    rm -f form.gguf* again.gguf* back.gguf form.lora
+    # shellcheck disable=SC2206
+    options=(-m base.gguf -r facts.jsonl --text text.txt --tokens 1500 --solver $solver)
+    right "$oedit" edit "${options[@]}" -n 6 -o form.gguf
+    for n in 1 2 5 6; do
+        right "$oedit" edit "${options[@]}" -o again.gguf --resume -n $n
+    done
+    same form.gguf again.gguf
+    same form.gguf.journal again.gguf.journal
+    right "$oedit" apply form.gguf.journal -m base.gguf -o back.gguf --lora form.lora
+    same form.gguf back.gguf
+    says "of |dW|" err.txt
+    [ -s form.lora ] || wrong "$solver: no adapter"
+    right "$oedit" verify form.gguf --base base.gguf
+    right "$oedit" show form.gguf.journal 3
+    case $solver in
+        ft*) says "dense" out.txt ;;
+        *) says "pairs" out.txt ;;
+    esac
+    right "$oedit" revert form.gguf.journal 2 -m base.gguf -o less.gguf
+    right "$oedit" verify less.gguf form.gguf.journal --base base.gguf
+    right "$oedit" diff form.gguf.journal again.gguf.journal
+    says "pairs" out.txt
+    right "$oedit" revert form.gguf.journal --all -m base.gguf -o none.gguf
+    same base.gguf none.gguf
+done
+refused 2 "the updates of solver ft are dense" edit --solver ft --guard oedit-plus -o x.gguf
+refused 2 "which solver ultraedit has not" edit --solver ultraedit --guard oedit -o x.gguf
 
 # ---- what does not belong together ----
 refused 2 "wanted both --model and --out" "$oedit" revert whole.gguf.journal 1 -o x.gguf

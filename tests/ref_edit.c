@@ -116,8 +116,32 @@ void ref_editor_open(struct ref_editor *e, struct ref_model *model, const struct
     free(square);
 }
 
+void ref_editor_null_space(struct ref_editor *e)
+{
+    const uint32_t n = e->model->config.ffn;
+    const uint64_t square = (uint64_t)n * n;
+    double *c = ref_zeros(square), mean = 0;
+    e->large = ref_zeros(square);
+    e->projector = ref_zeros(square);
+    e->seen = ref_zeros(square);
+    memcpy(c, e->moment, square * sizeof *c);
+    for (uint32_t i = 0; i < n; i++) mean += c[i * (n + 1)] / n;
+    for (uint32_t i = 0; i < n; i++) c[i * (n + 1)] -= mean * e->h->ridge / (1 + e->h->ridge);
+    eigenvectors(c, e->large, n);
+    while (e->large_count < n && c[e->large_count * (n + 1)] >= e->h->null_threshold)
+        e->large_count++;
+    for (uint32_t i = 0; i < n; i++) e->projector[i * (n + 1)] = 1;
+    for (uint32_t r = 0; r < e->large_count; r++)
+        for (uint32_t i = 0; i < n; i++)
+            add(e->projector + i * n, -e->large[r * n + i], e->large + r * n, n);
+    free(c);
+}
+
 void ref_editor_close(struct ref_editor *e)
 {
+    free(e->large);
+    free(e->projector);
+    free(e->seen);
     free(e->moment);
     free(e->directions);
     free(e->basis);
@@ -188,9 +212,10 @@ static uint32_t implicit(const struct ref_editor *e, double *g)
     uint64_t dim = e->model->config.dim;
     uint32_t q = (uint32_t)fmin(floor(e->h->lambda3 * (e->edits + 1)), (double)dim);
     if (e->h->q_max < q) q = e->h->q_max;
+    if (e->h->ablate == ABLATE_GRAD) q = 0;
     memcpy(g, e->directions, q * dim * sizeof *g);
     for (uint32_t i = 0; i < q; i++)
-        for (uint32_t j = 0; j < e->basis_rows; j++)
+        for (uint32_t j = 0; j < e->basis_rows && e->h->ablate != ABLATE_EQ26; j++)
             add(g + i * dim, -ref_dot(g + i * dim, e->basis + j * dim, dim), e->basis + j * dim,
                 dim);
     return q;
@@ -311,6 +336,8 @@ static void commit(struct ref_editor *e, const struct ref_edited *out)
     const struct config *c = &e->model->config;
     for (uint64_t i = 0; i < c->dim; i++)
         add(e->model->layers[e->h->layer].down + i * c->ffn, out->u[i], out->w, c->ffn);
+    e->edits++;
+    if (e->h->ablate == ABLATE_EDITS) return;
     double *row = e->basis + (uint64_t)e->basis_rows * c->dim;
     memcpy(row, out->u, c->dim * sizeof *row);
     for (uint32_t j = 0; j < 2 * e->basis_rows; j++) {
@@ -320,7 +347,6 @@ static void commit(struct ref_editor *e, const struct ref_edited *out)
     double length = sqrt(ref_dot(row, row, c->dim));
     for (uint32_t i = 0; i < c->dim; i++) row[i] /= length;
     e->basis_rows += e->basis_rows < c->dim - 1;
-    e->edits++;
 }
 
 static void prepare(struct search *s, struct ref_edited *out)
@@ -339,6 +365,53 @@ static void prepare(struct search *s, struct ref_edited *out)
     s->q = implicit(s->e, s->g);
     out->r = s->e->basis_rows;
     out->q = s->q;
+}
+
+// x with x^T A = b^T, A [n, n]: elimination of A^T with the largest pivots.
+static void solve_left(const double *a, const double *b, double *x, uint32_t n)
+{
+    double *t = ref_zeros((uint64_t)n * (n + 1));
+    const uint32_t m = n + 1;
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t j = 0; j < n; j++) t[i * m + j] = a[j * n + i];
+        t[i * m + n] = b[i];
+    }
+    for (uint32_t j = 0; j < n; j++) {
+        uint32_t best = j;
+        for (uint32_t i = j + 1; i < n; i++)
+            if (fabs(t[i * m + j]) > fabs(t[best * m + j])) best = i;
+        for (uint32_t k = 0; k < m; k++) {
+            double other = t[best * m + k];
+            t[best * m + k] = t[j * m + k];
+            t[j * m + k] = other;
+        }
+        for (uint32_t i = 0; i < n; i++)
+            if (i != j) add(t + i * m, -t[i * m + j] / t[j * m + j], t + j * m, m);
+    }
+    for (uint32_t i = 0; i < n; i++) x[i] = t[i * m + n] / t[i * m + i];
+    free(t);
+}
+
+// AlphaEdit as it is printed: w^T = k^T P (K K^T P + k k^T P + l2 I)^-1. `left` becomes P k.
+static void alpha(struct ref_editor *e, struct ref_edited *out)
+{
+    const uint32_t n = e->model->config.ffn;
+    double *a = ref_zeros((uint64_t)n * n), *k = ref_zeros(n);
+    memcpy(k, out->left, n * sizeof *k);
+    for (uint32_t i = 0; i < n; i++) {
+        add(e->seen + i * n, k[i], k, n); // this key's, too
+        out->left[i] = ref_dot(e->projector + i * n, k, n);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t j = 0; j < n; j++)
+            a[i * n + j] = ref_dot(e->seen + i * n, e->projector + j * n, n);
+        a[i * (n + 1)] += e->h->l2;
+    }
+    solve_left(a, out->left, out->w, n);
+    out->realised = ref_dot(out->w, k, n);
+    out->s = out->realised / (1 - out->realised);
+    free(a);
+    free(k);
 }
 
 void ref_edit(struct ref_editor *e, const struct ref_request *request, struct ref_edited *out)
@@ -361,12 +434,18 @@ void ref_edit(struct ref_editor *e, const struct ref_request *request, struct re
         add(out->u, 1, plain, dim);
         add(out->u, -1, right, dim);
     }
-    solve(e->moment, out->left, out->w, ffn);
-    out->s = ref_dot(out->w, e->rome ? out->right : out->left, ffn);
-    out->realised = e->rome ? 1 : out->s / (e->h->lambda + out->s);
-    for (uint32_t i = 0; i < ffn; i++) out->w[i] /= e->rome ? out->s : e->h->lambda + out->s;
+    if (e->projector) {
+        alpha(e, out);
+    } else {
+        solve(e->moment, out->left, out->w, ffn);
+        out->s = ref_dot(out->w, e->rome ? out->right : out->left, ffn);
+        out->realised = e->rome ? 1 : out->s / (e->h->lambda + out->s);
+        for (uint32_t i = 0; i < ffn; i++) out->w[i] /= e->rome ? out->s : e->h->lambda + out->s;
+    }
     if (e->guard == REF_OEDIT_PLUS) project(e, s.g, s.q, out);
     commit(e, out);
+    for (uint32_t i = 0; i < ffn; i++) // lambda C + key_memory k k^T
+        add(e->moment + i * ffn, e->h->key_memory / e->h->lambda * out->left[i], out->left, ffn);
     for (uint32_t i = 0; i < many; i++) ref_pass_free(&s.passes[i]);
     void *mine[] = {s.passes, s.before, s.unedited, s.g, plain, right};
     for (size_t i = 0; i < sizeof mine / sizeof *mine; i++) free(mine[i]);

@@ -24,6 +24,9 @@ struct ref_editor {
     double *directions; // left singular vectors of grad G as rows [dim, dim]
     double *basis;      // V^T [basis_rows, dim]
     uint32_t basis_rows, edits;
+    // AlphaEdit: C's eigenvectors from the threshold on, as rows; P; the sum of k k^T so far.
+    double *large, *projector, *seen; // [large_count, ffn], [ffn, ffn], [ffn, ffn]; NULL: another solver
+    uint32_t large_count;
     const double *given; // not NULL: the next edit takes this delta, whatever Adam finds [dim]
 };
 
@@ -43,6 +46,7 @@ struct ref_edited {
 // C and grad G from text cut into blocks of h->block.
 void ref_editor_open(struct ref_editor *e, struct ref_model *model, const struct hparams *h,
                      bool rome, enum ref_guard guard, const uint32_t *tokens, uint32_t count);
+void ref_editor_null_space(struct ref_editor *e); // makes it AlphaEdit's
 void ref_editor_close(struct ref_editor *e);
 
 void ref_edit(struct ref_editor *e, const struct ref_request *request, struct ref_edited *edited);

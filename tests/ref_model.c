@@ -11,7 +11,10 @@ static double *part(const struct weights *weights, enum part which, uint32_t lay
 {
     double *x = ref_zeros(count);
     const struct tensor *t = weights_part(weights, which, layer);
-    if (t) ref_unpack(t->dtype, t->data, t->rows * t->cols, x);
+    uint8_t *pairs = t && t->split_heads ? malloc(t->bytes) : NULL;
+    if (pairs) tensor_pairs(t, pairs);
+    if (t) ref_unpack(t->dtype, pairs ? pairs : t->data, t->rows * t->cols, x);
+    free(pairs);
     return x;
 }
 
@@ -56,7 +59,11 @@ void ref_model_open(struct ref_model *model, const struct weights *weights)
             .down = part(weights, PART_FFN_DOWN, i, d * c->ffn),
             .q_bias = part(weights, PART_Q_BIAS, i, q),
             .k_bias = part(weights, PART_K_BIAS, i, kv),
-            .v_bias = part(weights, PART_V_BIAS, i, kv)};
+            .v_bias = part(weights, PART_V_BIAS, i, kv),
+            .o_bias = part(weights, PART_O_BIAS, i, d),
+            .gate_bias = part(weights, PART_GATE_BIAS, i, c->ffn),
+            .up_bias = part(weights, PART_UP_BIAS, i, c->ffn),
+            .down_bias = part(weights, PART_DOWN_BIAS, i, d)};
 }
 
 void ref_model_close(struct ref_model *model)
@@ -64,7 +71,8 @@ void ref_model_close(struct ref_model *model)
     for (uint32_t i = 0; i < model->config.layers; i++) {
         struct ref_layer *l = &model->layers[i];
         double *all[] = {l->attn_norm, l->ffn_norm, l->q, l->k, l->v, l->attn_output, l->gate,
-                         l->up, l->down, l->q_bias, l->k_bias, l->v_bias};
+                         l->up, l->down, l->q_bias, l->k_bias, l->v_bias, l->o_bias,
+                         l->gate_bias, l->up_bias, l->down_bias};
         for (size_t j = 0; j < sizeof all / sizeof *all; j++) free(all[j]);
     }
     free(model->layers);
@@ -108,11 +116,13 @@ static void turn(const struct ref_pass *pass, const double *x, double *y, uint32
 
 static struct ref_attention attention(const struct ref_pass *pass, const struct ref_act *act)
 {
+    uint32_t layer = (uint32_t)(act - pass->acts);
     const struct config *c = &pass->model->config;
     return (struct ref_attention){
         .rows = pass->count, .heads = c->heads, .kv_heads = c->kv_heads, .dim = c->head_dim,
-        .window = c->sliding_window, .scale = 1 / sqrt((double)c->head_dim), .q = act->q,
-        .k = act->k, .v = act->v, .first = pass->first, .count = pass->seen};
+        .window = layer >= c->window_layer ? c->sliding_window : 0,
+        .scale = 1 / sqrt((double)c->head_dim), .q = act->q, .k = act->k, .v = act->v,
+        .first = pass->first, .count = pass->seen};
 }
 
 static void layer_forward(struct ref_pass *pass, uint32_t number)
@@ -131,16 +141,15 @@ static void layer_forward(struct ref_pass *pass, uint32_t number)
     project(normed, l->v, l->v_bias, act->v, n, kv, c->dim);
     struct ref_attention a = attention(pass, act);
     ref_attention(&a, act->o, lse);
-    memcpy(act->mid, x, (uint64_t)n * c->dim * sizeof *x);
+    for (uint64_t i = 0; i < (uint64_t)n * c->dim; i++) act->mid[i] = x[i] + l->o_bias[i % c->dim];
     project(act->o, l->attn_output, NULL, act->mid, n, c->dim, q);
     ref_rmsnorm(act->mid, l->ffn_norm, normed, n, c->dim, (double)c->norm_eps);
-    memset(act->gate, 0, (uint64_t)n * c->ffn * sizeof *x);
-    memset(act->up, 0, (uint64_t)n * c->ffn * sizeof *x);
-    project(normed, l->gate, NULL, act->gate, n, c->ffn, c->dim);
-    project(normed, l->up, NULL, act->up, n, c->ffn, c->dim);
+    project(normed, l->gate, l->gate_bias, act->gate, n, c->ffn, c->dim);
+    project(normed, l->up, l->up_bias, act->up, n, c->ffn, c->dim);
     for (uint64_t i = 0; i < (uint64_t)n * c->ffn; i++)
         act->key[i] = ref_silu(act->gate[i]) * act->up[i];
-    memcpy(pass->stream[number + 1], act->mid, (uint64_t)n * c->dim * sizeof *x);
+    for (uint64_t i = 0; i < (uint64_t)n * c->dim; i++)
+        pass->stream[number + 1][i] = act->mid[i] + l->down_bias[i % c->dim];
     project(act->key, l->down, NULL, pass->stream[number + 1], n, c->dim, c->ffn);
     free(normed);
     free(flat);

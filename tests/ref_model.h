@@ -5,7 +5,7 @@
 struct ref_layer {
     double *attn_norm, *ffn_norm;
     double *q, *k, *v, *attn_output, *gate, *up, *down; // as enum part says
-    double *q_bias, *k_bias, *v_bias;                   // zeros where there is none
+    double *q_bias, *k_bias, *v_bias, *o_bias, *gate_bias, *up_bias, *down_bias; // or zeros
 };
 
 struct ref_model {

@@ -135,7 +135,13 @@ static void add_layer(struct file *f, const struct tiny *t, uint32_t layer)
     add_matrix(f, NAME("ffn_gate.weight"), t->dtype, t->ffn, t->dim, gain);
     add_matrix(f, NAME("ffn_up.weight"), t->dtype, t->ffn, t->dim, gain);
     add_matrix(f, NAME("ffn_down.weight"), t->dtype, t->dim, t->ffn, gain);
-    if (!t->qwen2) return;
+    if (t->biases) {
+        add_vector(f, NAME("attn_output.bias"), t->dim, 0, 1);
+        add_vector(f, NAME("ffn_gate.bias"), t->ffn, 0, 1);
+        add_vector(f, NAME("ffn_up.bias"), t->ffn, 0, 1);
+        add_vector(f, NAME("ffn_down.bias"), t->dim, 0, 1);
+    }
+    if (!t->qwen2 && !t->biases) return;
     add_vector(f, NAME("attn_q.bias"), q, 0, 1);
     add_vector(f, NAME("attn_k.bias"), kv, 0, 1);
     add_vector(f, NAME("attn_v.bias"), kv, 0, 1);
@@ -194,6 +200,8 @@ static struct words add_vocab(struct file *f, const struct tiny *t)
             snprintf(w.texts[i], 32, "%s%s", i % 2 ? "\xc4\xa0" : "", tiny_words[word]);
         else if (i < TINY_VOCAB + 4)
             snprintf(w.texts[i], 32, "%s", extra[i - TINY_VOCAB]);
+        else if (i < TINY_VOCAB + 4 + 26)
+            snprintf(w.texts[i], 32, "\xc4\xa0%c", (char)('A' + (i - TINY_VOCAB - 4)));
         else
             snprintf(w.texts[i], 32, "q%u", i);
         w.types[i] = i == 0 ? TOKEN_CONTROL : TOKEN_NORMAL;

@@ -13,6 +13,8 @@ struct tiny {
     enum dtype dtype; // of the matrices: F32, F16 or Q8_0
     double gain;      // matrices are uniform, of variance gain^2 / inputs; 0: 1
     uint64_t seed;
+    bool biases;           // of all seven matrices
+    uint32_t window_layer; // the first with the window, which GGUF has no key for
 };
 
 // A fresh folder under TMPDIR or /tmp; paths in it, of which the last few stay valid.
@@ -21,7 +23,8 @@ void tiny_folder_remove(void);
 const char *tiny_path(const char *name);
 
 // Writes the model; fails the test if it cannot. Tokens: 0 is <s>, 1 is ".", then tiny_words with
-// and without a blank before them, as far as the vocabulary goes; then nonsense.
+// and without a blank before them, as far as the vocabulary goes; "t", "h", "e", "th"; the letters
+// A to Z behind a blank; then nonsense.
 void tiny_write(const struct tiny *tiny, const char *path);
 extern const char *const tiny_words[];
 enum { TINY_WORDS = 30, TINY_VOCAB = 2 + 2 * TINY_WORDS };

@@ -79,10 +79,14 @@ static void test_truncation(void **state)
     buffer_free(&device, &ys);
 }
 
-static float factor_a[RANK * COLS], factor_b[ROWS * RANK];
+static float factor_a[2][RANK * COLS], factor_b[2][ROWS * RANK];
+static const struct adapter_part parts[] = {
+    {.layer = 3, .rows = ROWS, .cols = COLS, .a = factor_a[0], .b = factor_b[0]},
+    {.layer = 11, .rows = ROWS, .cols = COLS, .a = factor_a[1], .b = factor_b[1]},
+};
 static const struct adapter adapter = {
     .architecture = "llama", .base = "model.gguf", .hash = "00112233445566778899aabbccddeeff",
-    .layer = 11, .rank = RANK, .rows = ROWS, .cols = COLS, .a = factor_a, .b = factor_b,
+    .rank = RANK, .parts = parts, .count = 2,
 };
 
 static void entry_is(const struct gguf *gguf, size_t i, const char *name, uint64_t rows,
@@ -118,9 +122,11 @@ static void test_gguf(void **state)
     }
     assert_true(gguf_get_f32(&gguf, "adapter.lora.alpha", &alpha));
     assert_true(alpha == RANK); // alpha / rank = 1
-    assert_int_equal(gguf.entry_count, 2);
-    entry_is(&gguf, 0, "blk.11.ffn_down.weight.lora_a", RANK, COLS, factor_a);
-    entry_is(&gguf, 1, "blk.11.ffn_down.weight.lora_b", ROWS, RANK, factor_b);
+    assert_int_equal(gguf.entry_count, 4);
+    entry_is(&gguf, 0, "blk.3.ffn_down.weight.lora_a", RANK, COLS, factor_a[0]);
+    entry_is(&gguf, 1, "blk.3.ffn_down.weight.lora_b", ROWS, RANK, factor_b[0]);
+    entry_is(&gguf, 2, "blk.11.ffn_down.weight.lora_a", RANK, COLS, factor_a[1]);
+    entry_is(&gguf, 3, "blk.11.ffn_down.weight.lora_b", ROWS, RANK, factor_b[1]);
     gguf_close(&gguf);
 }
 
@@ -152,7 +158,9 @@ static void test_peft(void **state)
     assert_int_equal(cJSON_GetObjectItem(config, "r")->valueint, RANK);
     assert_int_equal(cJSON_GetObjectItem(config, "lora_alpha")->valueint, RANK);
     const cJSON *layers = cJSON_GetObjectItem(config, "layers_to_transform");
-    assert_int_equal(cJSON_GetArrayItem(layers, 0)->valueint, 11);
+    assert_int_equal(cJSON_GetArraySize(layers), 2);
+    assert_int_equal(cJSON_GetArrayItem(layers, 0)->valueint, 3);
+    assert_int_equal(cJSON_GetArrayItem(layers, 1)->valueint, 11);
     cJSON_Delete(config);
     free(text);
 
@@ -163,10 +171,14 @@ static void test_peft(void **state)
     cJSON *header = cJSON_ParseWithLength(text + 8, bytes);
     assert_non_null(header);
     const char *data = text + 8 + bytes;
-    tensor_is(header, data, "base_model.model.model.layers.11.mlp.down_proj.lora_A.weight", RANK,
-              COLS, factor_a);
-    tensor_is(header, data, "base_model.model.model.layers.11.mlp.down_proj.lora_B.weight", ROWS,
-              RANK, factor_b);
+    for (uint32_t i = 0; i < 2; i++) {
+        char name[100];
+        const char *stem = "base_model.model.model.layers";
+        snprintf(name, sizeof name, "%s.%u.mlp.down_proj.lora_A.weight", stem, parts[i].layer);
+        tensor_is(header, data, name, RANK, COLS, factor_a[i]);
+        snprintf(name, sizeof name, "%s.%u.mlp.down_proj.lora_B.weight", stem, parts[i].layer);
+        tensor_is(header, data, name, ROWS, RANK, factor_b[i]);
+    }
     assert_int_equal(size - 8 - bytes, sizeof factor_a + sizeof factor_b);
     cJSON_Delete(header);
     free(text);
@@ -191,8 +203,10 @@ static int group_new(void **state)
     (void)state;
     tiny_folder_new();
     ref_open(&device);
-    for (size_t i = 0; i < RANK * COLS; i++) factor_a[i] = (float)ref_uniform(&seed);
-    for (size_t i = 0; i < RANK * ROWS; i++) factor_b[i] = (float)ref_uniform(&seed);
+    for (size_t i = 0; i < RANK * COLS; i++)
+        for (int part = 0; part < 2; part++) factor_a[part][i] = (float)ref_uniform(&seed);
+    for (size_t i = 0; i < RANK * ROWS; i++)
+        for (int part = 0; part < 2; part++) factor_b[part][i] = (float)ref_uniform(&seed);
     return 0;
 }
 

@@ -192,6 +192,8 @@ static void test_refused(void **state)
          "record 1: subject \"x\" is not in the prompt \"abc\""},
         {"{\"prompt\": \"a\", \"subject\": \"a\", \"target_new\": \"b\", \"rephrase_prompt\": 1}",
          "\"rephrase_prompt\" is neither a text nor texts"},
+        {MINE "{\"prompt\": \"a\", \"subject\": \"a\", \"target_new\": \"b\", \"rephrase_prompt\": "
+              "[\"a\", \" \"]}", "record 2: \"rephrase_prompt\" has an empty text"},
         {"{\"prompt\": \"a\", \"subject\": \"a\", \"target_new\": \"b\", \"locality_prompt\": "
          "[\"a\", "
          "\"b\"], \"locality_ground_truth\": \"c\"}",

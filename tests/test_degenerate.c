@@ -117,7 +117,7 @@ static bool edit(struct run *r, const char *prompt, const char *subject, const c
 
 static void w_read(struct run *r, float w[DIM * FFN])
 {
-    must(buffer_read(r->rig->dev, r->model.edited, 0, w, DIM * FFN * sizeof *w));
+    must(buffer_read(r->rig->dev, r->model.layers[LAYER].edited, 0, w, DIM * FFN * sizeof *w));
 }
 
 static double dot(const float *x, const float *y, uint32_t n)
@@ -133,7 +133,7 @@ static void sound(struct run *r)
     float w[DIM * FFN];
     w_read(r, w);
     for (uint32_t i = 0; i < DIM * FFN; i++) assert_true(isfinite(w[i]));
-    struct basis *basis = &r->editor.basis;
+    struct basis *basis = &r->editor.site->basis;
     if (!basis->rows) return;
     float *v = rig_memory((uint64_t)basis->rows * DIM, sizeof *v);
     must(buffer_read(r->rig->dev, basis->vectors, 0, v, 4ull * basis->rows * DIM));
@@ -177,8 +177,8 @@ static void test_same_request(void **state)
             }
         }
         assert_true(r.seen[1].first < r.seen[0].first);
-        if (plus) assert_int_equal(r.editor.basis.rows, written);
-        assert_true(r.editor.basis.rows <= written);
+        if (plus) assert_int_equal(r.editor.site->basis.rows, written);
+        assert_true(r.editor.site->basis.rows <= written);
         assert_int_equal(r.editor.edits, 4);
         sound(&r);
         run_end(&r);
@@ -223,7 +223,7 @@ static void test_parallel(void **state)
         r.editor.hparams.lambda3 = 0;
         must(edit(&r, "the cat lives in", "the cat", "paris"));
         must(edit(&r, "the king of rome speaks", "king of rome", "latin"));
-        assert_int_equal(r.editor.basis.rows, 2);
+        assert_int_equal(r.editor.site->basis.rows, 2);
         float u[DIM];
         for (uint32_t j = 0; j < DIM; j++) u[j] = 2 * r.seen[0].u[j] - 0.5f * r.seen[1].u[j];
         must(buffer_write(r.rig->dev, r.editor.u, 0, u, sizeof u));
@@ -236,7 +236,7 @@ static void test_parallel(void **state)
         must(r.editor.guard->project(&r.editor, &again));
         assert_true(!again.noop && again.kept == 1);
         must(r.editor.guard->commit(&r.editor, &again));
-        assert_int_equal(r.editor.basis.rows, 2);
+        assert_int_equal(r.editor.site->basis.rows, 2);
         sound(&r);
         run_end(&r);
     }
@@ -261,7 +261,7 @@ static void test_known(void **state)
         assert_true(r.seen[0].edit.length == 0);
         assert_true(r.seen[0].edit.noop == !own);
         assert_true((memcmp(before, after, sizeof after) == 0) == !own);
-        assert_int_equal(r.editor.basis.rows, 0);
+        assert_int_equal(r.editor.site->basis.rows, 0);
         sound(&r);
         run_end(&r);
     }
@@ -283,7 +283,7 @@ static void test_no_gradient(void **state)
         setenv("XDG_CACHE_HOME", tiny_path("cache-zero"), 1); // grad G of this head
         editor_start(&r, &settings[i]);
         setenv("XDG_CACHE_HOME", tiny_path("cache"), 1);
-        assert_int_equal(r.editor.direction_count, 0);
+        assert_int_equal(r.editor.site->direction_count, 0);
         w_read(&r, before);
         must(edit(&r, "the cat lives in", "the cat", "paris"));
         w_read(&r, after);

@@ -19,24 +19,17 @@
 #include "io/dataset.h"
 #include "ref.h"
 #include "ref_edit.h"
+#include "ref_facts.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-enum { EDITS = 3, CONTEXTS = 3, TOKENS = 900, DIM = 16, FFN = 24 };
+enum { EDITS = FACTS, CONTEXTS = FACT_CONTEXTS, TOKENS = 900, DIM = 16, FFN = 24 };
 
 // Measured for a whole edit of SmolLM2 in PyTorch, f32 against f64 (DESIGN 5): k* 1e-6, v* and dW
 // 6e-5 relative to the vector's length; tested at 1e-5 and 1e-3.
 #define KEY_BOUND 1e-5
 #define EDIT_BOUND 1e-3
-
-static const char *const contexts[CONTEXTS] = {"the sea is blue", "and a king works",
-                                               "music of the old city"};
-static const char *const facts[EDITS][3] = {
-    {"the cat lives in", "the cat", "paris"},
-    {"the king of rome speaks", "king of rome", "latin music"},
-    {"born on the sea the old man plays", "old man", "red and blue"},
-};
 
 struct variant {
     const char *solver, *guard;
@@ -46,6 +39,8 @@ struct variant {
     double rate;
     enum optimizer optimizer;
     enum cosine_mode cosine;
+    enum ablation ablate;
+    double key_memory;
 };
 
 struct test { // one sequence, on both sides
@@ -73,55 +68,13 @@ static void hparams_fill(struct hparams *h, const struct variant *v)
     *h = (struct hparams){.layer = 1, .lambda = 15, .optimizer = v->optimizer, .rate = v->rate, .stop = 0.05, .kl = 0.0625,
                           .decay = 0.01, .clamp = 4, .steps = v->steps, .lambda1 = 2,
                           .lambda2 = 2, .lambda3 = 2, .q_max = UINT32_MAX,
-                          .cosine = v->cosine, .projector = v->projector, .ridge = 1e-4,
-                          .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
+                          .cosine = v->cosine, .projector = v->projector, .ablate = v->ablate, .ridge = 1e-4,
+                          .key_memory = v->key_memory, .null_threshold = 0.5, .l2 = 2, .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
     h->context_texts = rig_memory(CONTEXTS, sizeof *h->context_texts);
     for (; h->context_text_count < CONTEXTS; h->context_text_count++) {
-        const char *text = contexts[h->context_text_count];
+        const char *text = fact_contexts[h->context_text_count];
         h->context_texts[h->context_text_count] = strcpy(rig_memory(strlen(text) + 1, 1), text);
     }
-}
-
-// `end`: where the subject ends in the text.
-static struct ref_prompt prompt_make(const struct tokenizer *tokenizer, const char *text,
-                                     size_t end, const uint32_t *target, uint32_t target_count)
-{
-    struct token_list list = {0};
-    struct ref_prompt p = {0};
-    must(tokenizer_encode(tokenizer, text, strlen(text), ENCODE_BOS, &list));
-    p.given = (uint32_t)list.count;
-    p.count = p.given + target_count - 1;
-    p.tokens = rig_memory(p.count + 1, sizeof *p.tokens);
-    memcpy(p.tokens, list.ids, list.count * sizeof *p.tokens);
-    memcpy(p.tokens + list.count, target, (target_count - 1) * sizeof *p.tokens);
-    for (uint32_t i = 0; i < list.count; i++)
-        if (list.spans[i].end == end) p.lookup = i;
-    assert_true(p.lookup > 0);
-    token_list_free(&list);
-    return p;
-}
-
-// METHOD 1.1: s_j + ". " + prompt, and "{subject} is a" cut behind the subject.
-static void request_make(struct test *t, uint32_t number)
-{
-    struct ref_request *r = &t->requests[number];
-    const char *prompt = facts[number][0], *subject = facts[number][1];
-    char text[400];
-    struct token_list target = {0};
-    snprintf(text, sizeof text, " %s", facts[number][2]);
-    must(tokenizer_encode(&t->tokenizer, text, strlen(text), 0, &target));
-    r->target = target.ids;
-    r->target_count = (uint32_t)target.count;
-    free(target.spans);
-    r->count = CONTEXTS + 1;
-    r->prompts = rig_memory(r->count, sizeof *r->prompts);
-    for (uint32_t i = 0; i < r->count; i++) {
-        snprintf(text, sizeof text, "%s%s%s", i ? contexts[i - 1] : "", i ? ". " : "", prompt);
-        size_t before = strlen(text) - strlen(prompt);
-        size_t end = before + (size_t)(strstr(prompt, subject) - prompt) + strlen(subject);
-        r->prompts[i] = prompt_make(&t->tokenizer, text, end, r->target, r->target_count);
-    }
-    r->essence = prompt_make(&t->tokenizer, subject, strlen(subject), r->target, 1);
 }
 
 static void test_open(struct test *t, struct rig *rig, const struct variant *variant)
@@ -136,7 +89,7 @@ static void test_open(struct test *t, struct rig *rig, const struct variant *var
     must(model_open(&t->model, rig->dev, &t->weights));
     ref_model_open(&t->ref_model, &t->weights);
     hparams_fill(&t->hparams, variant);
-    for (uint32_t i = 0; i < EDITS; i++) request_make(t, i);
+    for (uint32_t i = 0; i < EDITS; i++) fact_request(&t->tokenizer, i, &t->requests[i]);
     char *text = tiny_text(2 * TOKENS, 5);
     FILE *file = fopen(tiny_path("text.txt"), "w");
     assert_non_null(file);
@@ -145,6 +98,7 @@ static void test_open(struct test *t, struct rig *rig, const struct variant *var
     must(tokenizer_encode(&t->tokenizer, text, strlen(text), 0, &list) && list.count >= TOKENS);
     ref_editor_open(&t->ref, &t->ref_model, &t->hparams, strcmp(variant->solver, "rome") == 0,
                     variant->ref_guard, list.ids, TOKENS);
+    if (strcmp(variant->solver, "alphaedit") == 0) ref_editor_null_space(&t->ref);
     for (uint32_t i = 0; i < DIM * FFN; i++) t->before[i] = t->ref_model.layers[1].down[i];
     token_list_free(&list);
     free(text);
@@ -152,13 +106,7 @@ static void test_open(struct test *t, struct rig *rig, const struct variant *var
 
 static void test_close(struct test *t)
 {
-    for (uint32_t i = 0; i < EDITS; i++) {
-        struct ref_request *r = &t->requests[i];
-        for (uint32_t j = 0; j < r->count; j++) free(r->prompts[j].tokens);
-        free(r->prompts);
-        free(r->essence.tokens);
-        free(r->target);
-    }
+    for (uint32_t i = 0; i < EDITS; i++) fact_request_free(&t->requests[i]);
     ref_editor_close(&t->ref);
     ref_model_close(&t->ref_model);
     hparams_free(&t->hparams);
@@ -244,7 +192,7 @@ static void algebra_check(struct test *t, const struct editor *e, const struct e
     fetch(t, e->w, w, FFN);
     fetch(t, e->left_key, left, FFN);
     fetch(t, e->right_key, right, FFN);
-    fetch(t, e->model->edited, now, DIM * FFN);
+    fetch(t, e->model->layers[1].edited, now, DIM * FFN);
     double along = 0, length = 0, wrong = 0, *wide = ref_wide(u, DIM);
     bool rome = strcmp(t->variant->solver, "rome") == 0;
     for (uint32_t i = 0; i < FFN; i++) along += (double)w[i] * (double)(rome ? right : left)[i];
@@ -259,7 +207,9 @@ static void algebra_check(struct test *t, const struct editor *e, const struct e
         wrong = fmax(wrong, fabs(moved - edit->realised * (double)u[i]));
     }
     assert_true(wrong < 1e-4 * length);
-    for (uint32_t past = 0; past < t->done && t->variant->ref_guard == REF_OEDIT_PLUS; past++) {
+    const bool apart = t->variant->ref_guard == REF_OEDIT_PLUS &&
+                       (t->variant->ablate == ABLATE_NONE || t->variant->ablate == ABLATE_GRAD);
+    for (uint32_t past = 0; past < t->done && apart; past++) {
         double *other = ref_wide(t->us[past], DIM);
         double cosine = ref_dot(wide, other, DIM) / (length * sqrt(ref_dot(other, other, DIM)));
         const float narrow = (float)cosine;
@@ -290,7 +240,7 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
     buffer_near(t, "delta", e->delta, want.delta, DIM, EDIT_BOUND);
     buffer_near(t, "u", e->u, want.u, DIM, EDIT_BOUND);
     buffer_near(t, "w", e->w, want.w, FFN, EDIT_BOUND);
-    buffer_near(t, "W", e->model->edited, t->ref_model.layers[1].down, DIM * FFN, EDIT_BOUND);
+    buffer_near(t, "W", e->model->layers[1].edited, t->ref_model.layers[1].down, DIM * FFN, EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->v0, want.v0, EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->s, want.s, EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->kept, want.kept, EDIT_BOUND);
@@ -315,12 +265,22 @@ static void total_check(struct test *t)
     double *want = ref_zeros(DIM * FFN);
     struct ref_model plain;
     ref_model_open(&plain, &t->weights);
-    fetch(t, t->model.edited, now, DIM * FFN);
+    fetch(t, t->model.layers[1].edited, now, DIM * FFN);
     for (uint32_t i = 0; i < DIM * FFN; i++) {
         now[i] = (float)((double)now[i] - plain.layers[1].down[i]);
         want[i] = t->ref_model.layers[1].down[i] - plain.layers[1].down[i];
     }
     near(t, "dW, all edits", now, want, DIM * FFN, EDIT_BOUND);
+    // AlphaEdit: dW v = 0 for every large eigenvector v of C, to the rounding of W and of P k.
+    double size = sqrt(ref_dot(want, want, DIM * FFN)), whole = 0;
+    for (uint32_t i = 0; i < DIM * FFN; i++) whole += pow(plain.layers[1].down[i], 2);
+    for (uint32_t r = 0; r < t->ref.large_count; r++)
+        for (uint32_t i = 0; i < DIM; i++) {
+            double moved = 0;
+            for (uint32_t j = 0; j < FFN; j++)
+                moved += (double)now[i * FFN + j] * t->ref.large[r * FFN + j];
+            assert_true(fabs(moved) <= FFN * RIG_EPS * (sqrt(whole) + 10 * size));
+        }
     ref_model_close(&plain);
     free(want);
 }
@@ -352,14 +312,29 @@ static void run(struct rig *rig, const struct variant *variant)
 #define VARIANT(name, ...)                                                                         \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
-        const struct variant variant = {__VA_ARGS__, OPTIMIZER_ADAM, COSINE_SQUARE};               \
+        const struct variant variant = {__VA_ARGS__, OPTIMIZER_ADAM, COSINE_SQUARE, ABLATE_NONE,   \
+                                        0};                                                        \
         run(*state, &variant);                                                                     \
     }
 #define GAUSS(name, solver, guard, ref_guard, cosine)                                              \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
         const struct variant variant = {solver, guard, ref_guard, PROJECTOR_PAPER, 25, 0.5,        \
-                                        OPTIMIZER_GAUSS_NEWTON, cosine};                           \
+                                        OPTIMIZER_GAUSS_NEWTON, cosine, ABLATE_NONE, 0};           \
+        run(*state, &variant);                                                                     \
+    }
+#define ABLATED(name, guard, ref_guard, projector, ablate)                                         \
+    static void test_##name(void **state)                                                          \
+    {                                                                                              \
+        const struct variant variant = {"memit", guard, ref_guard, projector, 12, 0.1,             \
+                                        OPTIMIZER_ADAM, COSINE_SQUARE, ablate, 0};                 \
+        run(*state, &variant);                                                                     \
+    }
+#define MEMORY(name, solver, guard, ref_guard, weight)                                             \
+    static void test_##name(void **state)                                                          \
+    {                                                                                              \
+        const struct variant variant = {solver, guard, ref_guard, PROJECTOR_PAPER, 12, 0.1,        \
+                                        OPTIMIZER_ADAM, COSINE_SQUARE, ABLATE_NONE, weight};       \
         run(*state, &variant);                                                                     \
     }
 
@@ -381,8 +356,32 @@ GAUSS(memit_oedit_gauss, "memit", "oedit", REF_OEDIT, COSINE_SQUARE)
 GAUSS(memit_oedit_abs_gauss, "memit", "oedit", REF_OEDIT, COSINE_ABS)
 GAUSS(rome_plus_gauss, "rome", "oedit-plus", REF_OEDIT_PLUS, COSINE_SQUARE)
 
+ABLATED(oedit_only_edits, "oedit", REF_OEDIT, PROJECTOR_PAPER, ABLATE_GRAD)
+ABLATED(oedit_only_grad, "oedit", REF_OEDIT, PROJECTOR_PAPER, ABLATE_EDITS)
+ABLATED(oedit_no_eq26, "oedit", REF_OEDIT, PROJECTOR_PAPER, ABLATE_EQ26)
+ABLATED(plus_only_edits, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_GRAD)
+ABLATED(plus_only_grad, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_EDITS)
+ABLATED(plus_no_eq26, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_PAPER, ABLATE_EQ26)
+MEMORY(alphaedit, "alphaedit", "none", REF_NONE, 0)
+MEMORY(alphaedit_plus, "alphaedit", "oedit-plus", REF_OEDIT_PLUS, 0)
+MEMORY(memit_memory, "memit", "none", REF_NONE, 30)
+MEMORY(rome_memory, "rome", "none", REF_NONE, 3000)
+MEMORY(oedit_memory, "memit", "oedit", REF_OEDIT, 30)
+MEMORY(plus_memory, "memit", "oedit-plus", REF_OEDIT_PLUS, 300)
+
+ABLATED(exact_only_edits, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_GRAD)
+ABLATED(exact_only_grad, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_EDITS)
+ABLATED(exact_no_eq26, "oedit-plus", REF_OEDIT_PLUS, PROJECTOR_EXACT, ABLATE_EQ26)
+
 int main(void)
 {
+    // Minutes matter under slow drivers and sanitizers: one of each kind.
+    const struct CMUnitTest some[] = {
+        cmocka_unit_test(test_memit),        cmocka_unit_test(test_rome_r_edit),
+        cmocka_unit_test(test_memit_oedit),  cmocka_unit_test(test_memit_plus_paper),
+        cmocka_unit_test(test_rome_plus_exact), cmocka_unit_test(test_rome_plus_gauss),
+        cmocka_unit_test(test_plus_no_eq26), cmocka_unit_test(test_alphaedit_plus),
+        cmocka_unit_test(test_oedit_memory)};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memit),           cmocka_unit_test(test_rome),
         cmocka_unit_test(test_memit_many_steps), cmocka_unit_test(test_memit_r_edit),
@@ -392,6 +391,16 @@ int main(void)
         cmocka_unit_test(test_rome_plus_exact), cmocka_unit_test(test_memit_gauss),
         cmocka_unit_test(test_rome_gauss),      cmocka_unit_test(test_memit_oedit_gauss),
         cmocka_unit_test(test_memit_oedit_abs_gauss), cmocka_unit_test(test_rome_plus_gauss),
+        cmocka_unit_test(test_oedit_only_edits), cmocka_unit_test(test_oedit_only_grad),
+        cmocka_unit_test(test_oedit_no_eq26),   cmocka_unit_test(test_plus_only_edits),
+        cmocka_unit_test(test_plus_only_grad),  cmocka_unit_test(test_plus_no_eq26),
+        cmocka_unit_test(test_alphaedit), cmocka_unit_test(test_alphaedit_plus),
+        cmocka_unit_test(test_memit_memory), cmocka_unit_test(test_rome_memory),
+        cmocka_unit_test(test_oedit_memory), cmocka_unit_test(test_plus_memory),
+        cmocka_unit_test(test_exact_only_edits), cmocka_unit_test(test_exact_only_grad),
+        cmocka_unit_test(test_exact_no_eq26),
     };
+    if (getenv("OEDIT_SHORT"))
+        return cmocka_run_group_tests_name("some", some, rig_open_in_folder, rig_close_in_folder);
     return cmocka_run_group_tests(tests, rig_open_in_folder, rig_close_in_folder);
 }

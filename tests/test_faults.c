@@ -123,15 +123,15 @@ static void plant_case(struct rig *rig, const struct planted *p, enum optimizer 
     model_start(&o, rig);
     editor_start(&o, optimizer, 0.1, "oedit-plus");
     must(edit(&o, 0));
-    must(buffer_read(rig->dev, o.model.edited, 0, before, sizeof before));
+    must(buffer_read(rig->dev, o.model.layers[LAYER].edited, 0, before, sizeof before));
     memcpy(&address, (char *)&o.model.layers[p->layer] + p->weight, sizeof address);
     plant(&o, address, p->at, p->value);
     assert_false(edit(&o, 1));
     said(p->said, STATUS_BAD_DATA);
-    must(buffer_read(rig->dev, o.model.edited, 0, after, sizeof after));
+    must(buffer_read(rig->dev, o.model.layers[LAYER].edited, 0, after, sizeof after));
     assert_memory_equal(before, after, sizeof before);
     assert_int_equal(o.editor.edits, 1);
-    assert_int_equal(o.editor.basis.rows, 1);
+    assert_int_equal(o.editor.site->basis.rows, 1);
     assert_null(rig->dev->recorded);
     // A fault that went away is no reason to refuse more.
     plant(&o, address, p->at, 0.01f);
@@ -167,12 +167,12 @@ static void test_edited(void **state)
     float one = 0;
     model_start(&o, *state);
     editor_start(&o, OPTIMIZER_ADAM, 0.1, "none");
-    must(buffer_read(o.rig->dev, o.model.edited, 4 * 17, &one, 4));
-    plant(&o, o.model.edited->address, 17, NAN);
+    must(buffer_read(o.rig->dev, o.model.layers[LAYER].edited, 4 * 17, &one, 4));
+    plant(&o, o.model.layers[LAYER].edited->address, 17, NAN);
     assert_false(edit(&o, 0));
     said((const char *[]){"edit 1 (\"the cat lives in\"): layer 1, gemm_nt to 'residuals'", NULL},
          STATUS_BAD_DATA);
-    plant(&o, o.model.edited->address, 17, one);
+    plant(&o, o.model.layers[LAYER].edited->address, 17, one);
     must(edit(&o, 0));
     end(&o);
 }

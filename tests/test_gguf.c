@@ -273,7 +273,7 @@ static void test_refused_models(void **state)
     made_meta(made, "llama.context_length")->kind = META_BOOL;
     made_refuse(made, "llama.context_length is of type bool, wanted an integer");
     must_refuse(path_of("nothing-there.gguf"), "No such file");
-    must_refuse(folder, "got a folder, wanted a file");
+    must_refuse(folder, "holds no model: wanted model.safetensors");
 }
 
 // The file's bytes, to be damaged.

@@ -19,7 +19,9 @@
 #include "io/journal_bytes.h"
 #include "ref_tiny.h"
 
-enum { ROWS = 4, COLS = 6, EDITS = 3, RECORDS = EDITS + 2 };
+// Edits 1 and 2 are of one pair, 3 has no effect, 4 is of three pairs with notes, 5 is dense.
+enum { ROWS = 4, COLS = 6, EDITS = 5, RECORDS = EDITS + 2, NOOP = 2, MANY = 3, DENSE = 4 };
+enum { RANK = 3, NOTES = 7, ROOM = RANK * (ROWS + COLS) + ROWS * COLS + NOTES };
 
 static void must(bool ok)
 {
@@ -44,30 +46,36 @@ static void header_make(struct journal_header *h)
     must(journal_add_tensor(h, 2, "blk.2.ffn_down.weight", "Q4_1", ROWS, COLS));
 }
 
-static float pairs[EDITS][ROWS + COLS];
+static float pairs[EDITS][ROOM];
 static struct journal_look looks[EDITS][EDITS];
+static struct journal_candidate candidates[] = {{1, 2.5, 1, 3, 4}, {2, 0.5, 5, 6, 7}};
 static char *lists[][2] = {{"one", "zwei"}, {"", "Grüße"}};
 
-// Edit i: different in every field; the last has no effect.
+// Edit i: different in every field.
 static struct journal_edit edit_make(uint32_t i)
 {
-    static char *const subjects[EDITS] = {"France", "the sea", "Köln"};
+    static char *const subjects[EDITS] = {"France", "the sea", "Köln", "a", "b c"};
     static char prompts[EDITS][40];
     snprintf(prompts[i], sizeof prompts[i], "In %s is", subjects[i]);
-    for (uint32_t k = 0; k < ROWS + COLS; k++) pairs[i][k] = (float)(k + 1) / (float)(i + 3);
+    for (uint32_t k = 0; k < ROOM; k++) pairs[i][k] = (float)(k + 1) / (float)(i + 3);
     for (uint32_t k = 0; k <= i; k++) looks[i][k].total = (float)(k + 10 * i);
     return (struct journal_edit){
         .number = i + 1,
         .request = {.id = (int64_t)i - 1, .prompt = prompts[i], .subject = subjects[i],
                     .subject_at = 3, .target_new = " Rome", .target_true = i == 1 ? "Paris" : NULL,
-                    .rephrases = {lists[0], i < 2 ? i + 1 : 0}, .localities = {lists[1], 2},
+                    .rephrases = {lists[0], i < 2 ? i + 1 : i == 3}, .localities = {lists[1], 2},
                     .locality_truths = {lists[0], i == 0 ? 2 : 0},
-                    .generations = {lists[1], i == 2}},
-        .layer = 2, .noop = i == EDITS - 1, .looks = looks[i], .look_count = i + 1, .chosen = i,
+                    .generations = {lists[1], i >= 2}},
+        .layer = 2, .noop = i == NOOP, .looks = looks[i], .look_count = i + 1, .chosen = i,
         .v0 = 1.5 + i, .length = 2.5, .s = 0.1, .realised = 0.9, .kept = 1.0 / 3, .u_norm = 7,
         .w_norm = 1e-300, .k_norm = 3, .r = i, .q = 2 * i,
-        .rows = i == EDITS - 1 ? 0 : ROWS, .cols = i == EDITS - 1 ? 0 : COLS,
-        .u = (const uint8_t *)pairs[i], .w = (const uint8_t *)(pairs[i] + ROWS)};
+        .candidates = i == 1 || i == DENSE ? candidates : NULL,
+        .candidate_count = i == 1 || i == DENSE ? 2 : 0, // these had a choice
+        .rank = i == NOOP || i == DENSE ? 0 : i == MANY ? RANK : 1,
+        .rows = i == NOOP ? 0 : ROWS, .cols = i == NOOP ? 0 : COLS,
+        .u = i == DENSE ? NULL : (const uint8_t *)pairs[i],
+        .w = (const uint8_t *)(pairs[i] + (i == MANY ? RANK * ROWS : ROWS)),
+        .note_count = i == MANY ? NOTES : 0, .notes = (const uint8_t *)pairs[i]};
 }
 
 // Header, three edits, a revert of the first.
@@ -122,9 +130,17 @@ static void edit_check(const struct journal_edit *a, const struct journal_edit *
     assert_true(a->v0 == b->v0 && a->length == b->length && a->s == b->s &&
                 a->realised == b->realised && a->kept == b->kept && a->u_norm == b->u_norm &&
                 a->w_norm == b->w_norm && a->k_norm == b->k_norm && a->r == b->r && a->q == b->q);
-    assert_true(a->rows == b->rows && a->cols == b->cols);
-    if (a->rows) assert_memory_equal(a->u, b->u, 4 * a->rows);
-    if (a->cols) assert_memory_equal(a->w, b->w, 4 * a->cols);
+    assert_int_equal(a->candidate_count, b->candidate_count);
+    for (uint32_t i = 0; i < a->candidate_count; i++) {
+        const struct journal_candidate *c = &a->candidates[i], *d = &b->candidates[i];
+        assert_true(c->layer == d->layer && c->score == d->score && c->length == d->length &&
+                    c->w_norm == d->w_norm && c->k_norm == d->k_norm);
+    }
+    assert_true(a->rows == b->rows && a->cols == b->cols && a->rank == b->rank);
+    assert_int_equal(a->note_count, b->note_count);
+    if (a->rank) assert_memory_equal(a->u, b->u, 4 * a->rank * a->rows);
+    if (a->cols) assert_memory_equal(a->w, b->w, 4 * (a->rank ? a->rank : a->rows) * a->cols);
+    if (a->note_count) assert_memory_equal(a->notes, b->notes, 4 * a->note_count);
 }
 
 static void test_round_trip(void **state)
@@ -140,7 +156,7 @@ static void test_round_trip(void **state)
         edit_check(&j.edits[i], &e);
         assert_true(j.edits[i].reverted == (i == 0));
     }
-    assert_int_equal(journal_remaining(&j), 1); // one is reverted, one without effect
+    assert_int_equal(journal_remaining(&j), 3); // one is reverted, one without effect
     assert_string_equal(journal_setting(&j.header, "lambda"), "0.1");
     assert_null(journal_setting(&j.header, "mu"));
     const struct journal_tensor *t = &j.header.tensors[0];
@@ -149,6 +165,32 @@ static void test_round_trip(void **state)
     assert_true(journal_sniff(tiny_path("round.journal")));
     journal_free(&j);
     journal_free(&j);
+}
+
+// Sums of edits are sums of pairs: a dense one has a pair for each row.
+static void test_pairs(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < EDITS; i++) {
+        struct journal_edit e = edit_make(i);
+        if (e.noop) continue;
+        float u[RANK + ROWS][ROWS], w[RANK + ROWS][COLS];
+        uint32_t count = journal_pairs(&e);
+        assert_int_equal(count, i == MANY ? RANK : i == DENSE ? ROWS : 1);
+        journal_pairs_copy(&e, -2, u[0], w[0]);
+        for (uint32_t r = 0; r < ROWS; r++)
+            for (uint32_t c = 0; c < COLS; c++) {
+                float sum = 0, want = 0, a, b;
+                for (uint32_t k = 0; k < count; k++) sum += u[k][r] * w[k][c];
+                for (uint32_t k = 0; k < e.rank; k++) {
+                    memcpy(&a, e.u + 4 * (k * ROWS + r), 4);
+                    memcpy(&b, e.w + 4 * (k * COLS + c), 4);
+                    want += -2 * a * b;
+                }
+                if (!e.rank) memcpy(&want, e.w + 4 * (r * COLS + c), 4), want *= -2;
+                assert_true(sum == want);
+            }
+    }
 }
 
 // The same calls give the same bytes: nothing in them is of the time or the place.
@@ -357,9 +399,16 @@ static void test_refused(void **state)
     changed(bytes, size, 1, 4, JOURNAL_HEADER, "a header is not in its place");
     changed(bytes, size, 1, 8, 7, "its number is not the next");
     changed(bytes, size, 2, JOURNAL_HEAD, 3, "the edit's number is not the next");
-    changed(bytes, size, 4, JOURNAL_HEAD + 4, 4, "reverts what is not there");
-    changed(bytes, size, 4, JOURNAL_HEAD, 0, "it reverts nothing");
-    changed(bytes, size, 4, JOURNAL_HEAD, 2, "a count goes beyond its end");
+    changed(bytes, size, RECORDS - 1, JOURNAL_HEAD + 4, 6, "reverts what is not there");
+    changed(bytes, size, RECORDS - 1, JOURNAL_HEAD, 0, "it reverts nothing");
+    changed(bytes, size, RECORDS - 1, JOURNAL_HEAD, 2, "a count goes beyond its end");
+    // Rank and the number of notes stand before the numbers themselves.
+    size_t many = ends[MANY + 1] - ends[MANY] - JOURNAL_SEAL - 4 * (RANK * (ROWS + COLS) + NOTES);
+    changed(bytes, size, MANY + 1, many - 8, COLS + 1, "more pairs than");
+    changed(bytes, size, MANY + 1, many - 8, RANK + 1, "goes beyond its end");
+    changed(bytes, size, MANY + 1, many - 4, NOTES - 1, "a count goes beyond its end");
+    changed(bytes, size, MANY + 1, 4, JOURNAL_EDIT, "a count goes beyond its end");
+    changed(bytes, size, MANY, JOURNAL_HEAD - 28, JOURNAL_MANY, "goes beyond its end");
     changed(bytes, size, 0, JOURNAL_HEAD, 0, "longer than what it says");
     // Records taken out or swapped: each seal goes through all before.
     size_t second = ends[2] - ends[1];
@@ -478,7 +527,8 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_torn),       cmocka_unit_test(test_torn_pages),
         cmocka_unit_test(test_goes_on),    cmocka_unit_test(test_flips),
         cmocka_unit_test(test_hostile),    cmocka_unit_test(test_refused),

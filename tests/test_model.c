@@ -29,13 +29,14 @@
 #define GRADIENT_BOUND 1.2e-4
 
 static const struct tiny shapes[] = {
-    {3, 64, 96, 4, 2, 16, 97, 64, 0, false, false, false, DTYPE_F32, 0, 1},
-    {3, 64, 96, 3, 1, 16, 97, 64, 0, false, true, false, DTYPE_F32, 0, 2},
-    {3, 64, 96, 8, 1, 8, 97, 64, 5, false, false, false, DTYPE_F32, 0, 3},
-    {2, 64, 96, 4, 4, 16, 97, 64, 0, true, true, false, DTYPE_F32, 0, 4},
-    {2, 32, 64, 4, 2, 8, 131, 64, 0, false, false, true, DTYPE_F32, 0, 5},
-    {2, 64, 96, 4, 2, 16, 97, 64, 0, false, true, false, DTYPE_Q8_0, 0, 6},
-    {2, 64, 96, 4, 2, 16, 99, 64, 9, true, true, true, DTYPE_F16, 0, 7},
+    {3, 64, 96, 4, 2, 16, 97, 64, 0, false, false, false, DTYPE_F32, 0, 1, false, 0},
+    {3, 64, 96, 3, 1, 16, 97, 64, 0, false, true, false, DTYPE_F32, 0, 2, false, 0},
+    {3, 64, 96, 8, 1, 8, 97, 64, 5, false, false, false, DTYPE_F32, 0, 3, false, 0},
+    {2, 64, 96, 4, 4, 16, 97, 64, 0, true, true, false, DTYPE_F32, 0, 4, false, 0},
+    {2, 32, 64, 4, 2, 8, 131, 64, 0, false, false, true, DTYPE_F32, 0, 5, false, 0},
+    {2, 64, 96, 4, 2, 16, 97, 64, 0, false, true, false, DTYPE_Q8_0, 0, 6, false, 0},
+    {2, 64, 96, 4, 2, 16, 99, 64, 9, true, true, true, DTYPE_F16, 0, 7, false, 0},
+    {3, 64, 96, 4, 2, 16, 97, 64, 5, false, true, false, DTYPE_F32, 0, 8, true, 2},
 };
 
 struct pair { // a model twice
@@ -55,6 +56,7 @@ static struct pair *pair_open(struct rig *rig, const struct tiny *tiny)
     const char *path = tiny_path("model.gguf");
     tiny_write(tiny, path);
     must(weights_open(&p->weights, path));
+    p->weights.config.window_layer = tiny->window_layer;
     must(model_open(&p->model, rig->dev, &p->weights));
     ref_model_open(&p->ref, &p->weights);
     return p;

@@ -306,6 +306,56 @@ static void test_outer(void **state)
     }
 }
 
+static uint32_t mixed(uint32_t x)
+{
+    x = (x ^ x >> 16) * 0x85ebca6bu;
+    x = (x ^ x >> 13) * 0xc2b2ae35u;
+    return x ^ x >> 16;
+}
+
+// What the mask leaves out stays to the bit; the share is what was asked for, and no two numbers or
+// seeds have the same mask.
+static void test_outer_some(void **state)
+{
+    struct rig *rig = *state;
+    enum { ROWS = 67, COLS = 300, N = ROWS * COLS, RUNS = 4 };
+    const uint32_t seeds[RUNS] = {1, 1, 2, 1}, numbers[RUNS] = {1, 2, 1, 1};
+    const double shares[RUNS] = {0.25, 0.25, 0.25, 0};
+    bool *left = rig_memory((uint64_t)RUNS * N, 1);
+    for (size_t s = 0; s < RUNS; s++) {
+        float *u = rig_random(rig, ROWS, 1), *v = rig_random(rig, COLS, 1);
+        float *w = rig_random(rig, N, 1);
+        const uint32_t zeros = (uint32_t)(shares[s] * 0x1p32);
+        double *want = ref_zeros(N), *size = ref_zeros(N), count = 0;
+        for (uint32_t i = 0; i < N; i++) {
+            left[s * N + i] = mixed(mixed(i + seeds[s]) ^ numbers[s]) < zeros;
+            double term = left[s * N + i] ? 0 : (double)u[i / COLS] * (double)v[i % COLS];
+            want[i] = (double)w[i] + term;
+            size[i] = left[s * N + i] ? 0 : fabs((double)w[i]) + fabs(term);
+            count += left[s * N + i];
+        }
+        fbuf y = rig_change(rig, w, N);
+        op_outer_some(&rig->cmd, (struct outer_some_args){rig_in(rig, u, ROWS), rig_in(rig, v, COLS),
+                                                          y, ROWS, COLS, seeds[s], numbers[s],
+                                                          zeros});
+        rig_run(rig);
+        rig_near(rig, "outer_some", y, want, size, N, 2);
+        for (uint32_t i = 0; i < N; i++)
+            if (left[s * N + i]) assert_true(rig_floats(rig, y)[i] == w[i]);
+        // Five standard deviations of a binomial share.
+        assert_true(fabs(count / N - shares[s]) <= 5 * sqrt(shares[s] * (1 - shares[s]) / N));
+        void *mine[] = {u, v, w, want, size};
+        for (size_t i = 0; i < COUNT(mine); i++) free(mine[i]);
+        rig_drop(rig);
+    }
+    for (size_t s = 1; s < 3; s++) { // independent: as many in both as chance has it
+        double both = 0;
+        for (uint32_t i = 0; i < N; i++) both += left[i] && left[s * N + i];
+        assert_true(fabs(both / N - 0.0625) <= 5 * sqrt(0.0625 * 0.9375 / N));
+    }
+    free(left);
+}
+
 // Vulkan allows exp 3 + 2 |x| ulp, so 2 (3 + 2 |x|) units of 2^-24; division and products a few.
 static double gate_factor(double most)
 {

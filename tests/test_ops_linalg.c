@@ -364,6 +364,86 @@ static void triangle_case(struct rig *rig, uint32_t rows, uint32_t cols)
     rig_drop(rig);
 }
 
+// L' L'^T = L L^T + x x^T and L' L'^-1 = 1; the rows below by the same rotations.
+static void test_chol_turn(void **state)
+{
+    struct rig *rig = *state;
+    enum { LDL = 70, ROW = 64 };
+    const uint32_t many[] = {1, 2, 31, 63, 64};
+    for (size_t s = 0; s < COUNT(many); s++) {
+        uint32_t n = many[s];
+        float *lower = rig_random(rig, LDL * LDL, 1), *x = rig_random(rig, n, 2);
+        for (uint32_t i = 0; i < n; i++) lower[i * (LDL + 1)] += 3;
+        fbuf l = rig_change(rig, lower, LDL * LDL), turn = rig_out(rig, 2 * n);
+        fbuf inverse = rig_out(rig, ROW * ROW);
+        op_chol_turn(&rig->cmd, (struct chol_turn_args){l, rig_in(rig, x, n), turn, inverse, n,
+                                                        LDL});
+        rig_run(rig);
+        const float *low = rig_floats(rig, l), *inv = rig_floats(rig, inverse);
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t j = 0; j < n; j++) {
+                double product = 0, want = (double)x[i] * (double)x[j], size = fabs(want);
+                double unit = 0, sum = 1e-3;
+                for (uint32_t k = 0; k <= (i < j ? i : j); k++) {
+                    double term = (double)lower[i * LDL + k] * (double)lower[j * LDL + k];
+                    product += (double)low[i * LDL + k] * (double)low[j * LDL + k];
+                    want += term;
+                    size += fabs(term);
+                }
+                for (uint32_t k = j; k <= i; k++) {
+                    unit += (double)low[i * LDL + k] * (double)inv[k * ROW + j];
+                    sum += fabs((double)low[i * LDL + k] * (double)inv[k * ROW + j]);
+                }
+                // Each rotation is orthogonal but for a few eps, and so are n of them.
+                assert_true(fabs(product - want) <= 8 * (n + 8) * RIG_EPS * (size + 10));
+                assert_true(fabs(unit - (i == j)) <= (n + 8) * RIG_EPS * sum);
+                if (j > i) assert_true(low[i * LDL + j] == lower[i * LDL + j]);
+            }
+        free(lower);
+        free(x);
+        rig_drop(rig);
+    }
+}
+
+static void test_chol_turn_rows(void **state)
+{
+    struct rig *rig = *state;
+    enum { LDL = 70 };
+    const uint32_t many[][2] = {{1, 1}, {64, 64}, {65, 31}, {200, 64}};
+    for (size_t s = 0; s < COUNT(many); s++) {
+        uint32_t rows = many[s][0], n = many[s][1];
+        float *lower = rig_random(rig, rows * LDL, 1), *x = rig_random(rig, rows, 2), turn[128];
+        for (uint32_t j = 0; j < n; j++) {
+            double angle = 0.1 + j;
+            turn[2 * j] = (float)cos(angle);
+            turn[2 * j + 1] = (float)sin(angle);
+        }
+        double *want = ref_wide(lower, rows * LDL), *rest = ref_wide(x, rows);
+        double *size = ref_zeros(rows * LDL), *rests = ref_zeros(rows);
+        for (uint32_t r = 0; r < rows; r++)
+            for (uint32_t j = 0; j < n; j++) {
+                double c = (double)turn[2 * j], q = (double)turn[2 * j + 1], *l = &want[r * LDL + j];
+                double below = *l;
+                *l = c * below + q * rest[r];
+                rest[r] = c * rest[r] - q * below;
+                size[r * LDL + j] = rests[r] = 3 + j; // what passes through is at most this large
+            }
+        fbuf l = rig_change(rig, lower, rows * LDL), to = rig_change(rig, x, rows);
+        op_chol_turn_rows(&rig->cmd, (struct chol_turn_rows_args){l, to, rig_in(rig, turn, 2 * n),
+                                                                  rows, n, LDL});
+        rig_run(rig);
+        rig_near(rig, "chol_turn_rows", l, want, size, rows * LDL, 4 * n);
+        rig_near(rig, "chol_turn_rows, rest", to, rest, rests, rows, 4 * n);
+        free(lower);
+        free(x);
+        free(want);
+        free(rest);
+        free(size);
+        free(rests);
+        rig_drop(rig);
+    }
+}
+
 static void test_tri_gather(void **state)
 {
     triangle_case(*state, 1, 64);

@@ -434,6 +434,127 @@ static void test_adam(void **state)
     adam_case(*state, 5003, 1e9f, 0, 25, 25);
 }
 
+// Three steps one after the other, the reference from the device's own state.
+static void test_adam_weights(void **state)
+{
+    struct rig *rig = *state;
+    const uint32_t many[] = {1, 31, 257, 70000};
+    for (size_t s = 0; s < 2 * COUNT(many); s++) {
+        const uint32_t n = many[s / 2];
+        const float rate = 5e-4f, limit = s & 1 ? 7e-4f : 3e38f;
+        float *x = rig_memory(n, 4), *m = rig_memory(n, 4), *v = rig_memory(n, 4);
+        for (uint32_t step = 1; step <= 3; step++) {
+            float *grad = rig_random(rig, n, 1e-2);
+            double near = 1 - pow(0.9, step), far = 1 - pow(0.999, step);
+            double *want = ref_zeros(n), *size = ref_zeros(n), *second = ref_zeros(n);
+            uint32_t held = 0;
+            for (uint32_t i = 0; i < n; i++) {
+                double g = (double)grad[i], first = 0.9 * (double)m[i] + 0.1 * g;
+                second[i] = 0.999 * (double)v[i] + 0.001 * g * g;
+                want[i] = (double)x[i] - (double)rate * (first / near) / (sqrt(second[i] / far) + 1e-8);
+                held += fabs(want[i]) > (double)limit;
+                want[i] = fmin(fmax(want[i], -(double)limit), (double)limit);
+                size[i] = 4 * (double)rate;
+            }
+            fbuf to = rig_change(rig, x, n), m_at = rig_change(rig, m, n);
+            fbuf v_at = rig_change(rig, v, n);
+            op_adam_weights(&rig->cmd,
+                            (struct adam_weights_args){rig_in(rig, grad, n), to, m_at, v_at, n,
+                                                       rate, (float)near, (float)far, limit});
+            rig_run(rig);
+            rig_near(rig, "adam_weights: x", to, want, size, n, 16);
+            rig_near(rig, "adam_weights: v", v_at, second, NULL, n, 6);
+            if (s & 1)
+                for (uint32_t i = 0; i < n; i++) assert_true(fabsf(rig_floats(rig, to)[i]) <= limit);
+            else
+                assert_true(held == 0);
+            if (s & 1 && n > 1 && step == 3) assert_true(held > 0);
+            memcpy(x, rig_floats(rig, to), n * sizeof *x);
+            memcpy(m, rig_floats(rig, m_at), n * sizeof *m);
+            memcpy(v, rig_floats(rig, v_at), n * sizeof *v);
+            rig_drop(rig);
+            void *mine[] = {grad, want, size, second};
+            for (size_t i = 0; i < COUNT(mine); i++) free(mine[i]);
+        }
+        free(x);
+        free(m);
+        free(v);
+    }
+}
+
+// Batches one after the other end with the mean and the spread of all rows at once.
+static void test_running_stats(void **state)
+{
+    struct rig *rig = *state;
+    const uint32_t batches[] = {1, 3, 40, 1}, all = 45;
+    const uint32_t widths[] = {1, 64, 257};
+    for (size_t s = 0; s < COUNT(widths); s++) {
+        const uint32_t cols = widths[s];
+        float *x = rig_random(rig, (uint64_t)all * cols, 2), *mean = rig_memory(cols, 4);
+        float *spread = rig_memory(cols, 4);
+        uint32_t seen = 0;
+        for (size_t b = 0; b < COUNT(batches); b++) {
+            const uint32_t rows = batches[b];
+            double *wide = ref_zeros(cols), *square = ref_zeros(cols), *size = ref_zeros(cols);
+            fbuf mean_at = rig_change(rig, mean, cols), spread_at = rig_change(rig, spread, cols);
+            op_running_stats(&rig->cmd, (struct running_stats_args){
+                                            rig_in(rig, x + (uint64_t)seen * cols, rows * cols),
+                                            mean_at, spread_at, rows, cols, (float)seen});
+            rig_run(rig);
+            seen += rows;
+            for (uint32_t c = 0; c < cols; c++) {
+                for (uint32_t r = 0; r < seen; r++) wide[c] += (double)x[r * cols + c] / seen;
+                for (uint32_t r = 0; r < seen; r++)
+                    square[c] += pow((double)x[r * cols + c] - wide[c], 2);
+                size[c] = 4 * seen;
+            }
+            rig_near(rig, "running_stats: mean", mean_at, wide, size, cols, 16);
+            rig_near(rig, "running_stats: spread", spread_at, square, size, cols, 64);
+            memcpy(mean, rig_floats(rig, mean_at), cols * sizeof *mean);
+            memcpy(spread, rig_floats(rig, spread_at), cols * sizeof *spread);
+            rig_drop(rig);
+            free(wide);
+            free(square);
+            free(size);
+        }
+        free(x);
+        free(mean);
+        free(spread);
+    }
+}
+
+static void test_normalise_rows(void **state)
+{
+    struct rig *rig = *state;
+    const uint32_t shapes[][2] = {{1, 1}, {3, 257}, {5, 5000}};
+    for (size_t s = 0; s < 2 * COUNT(shapes); s++) {
+        const uint32_t rows = shapes[s / 2][0], cols = shapes[s / 2][1], n = rows * cols;
+        const float over = 7, least = 0x1p-23f, alpha = s & 1 ? -0.3f : 0;
+        float *x = rig_random(rig, n, 2), *mean = rig_random(rig, cols, 1);
+        float *spread = rig_random(rig, cols, 3), *factor = rig_random(rig, rows, 5);
+        double *want = ref_zeros(n), *size = ref_zeros(n);
+        for (uint32_t c = 0; c < cols; c++) spread[c] = c % 7 ? fabsf(spread[c]) : 0; // a constant
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t c = i % cols;
+            double by = s & 1 ? (double)alpha * (double)factor[i / cols] : 1;
+            double deviation = sqrt((double)spread[c] / (double)over + (double)least);
+            by /= deviation + (double)least;
+            want[i] = ((double)x[i] - (double)mean[c]) * by;
+            size[i] = (fabs((double)x[i]) + fabs((double)mean[c])) * fabs(by);
+        }
+        fbuf y = rig_out(rig, n);
+        op_normalise_rows(&rig->cmd,
+                          (struct normalise_rows_args){
+                              rig_in(rig, x, n), rig_in(rig, mean, cols), rig_in(rig, spread, cols),
+                              rig_in(rig, factor, rows), y, rows, cols, over, least, alpha});
+        rig_run(rig);
+        rig_near(rig, "normalise_rows", y, want, size, n, 16);
+        void *mine[] = {x, mean, spread, factor, want, size};
+        for (size_t i = 0; i < COUNT(mine); i++) free(mine[i]);
+        rig_drop(rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {

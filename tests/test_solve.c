@@ -148,7 +148,7 @@ static double eigenvalue(enum shape shape, uint32_t k, uint32_t n, double condit
     case ONE_SMALL: return k + 1 < n ? 1 : 1 / condition;
     case ONE_LARGE: return k ? 1 / condition : 1;
     case TWO_HALVES: return k < n / 2 ? 1 : 1 / condition;
-    default: return pow(condition, -(double)k / (n - 1));
+    default: return n > 1 ? pow(condition, -(double)k / (n - 1)) : 1;
     }
 }
 
@@ -283,6 +283,56 @@ static void test_refused(void **state)
     refused(c, n, "pivot 0 ", "it is zero");
 }
 
+// C + sum v v^T after many updates: solved as by a fresh double factorisation, and the updated L is
+// still so good that refinement has little to do.
+static void test_update(void **state)
+{
+    const uint32_t sizes[] = {1, 2, 63, 64, 65, 200};
+    enum { UPDATES = 50 };
+    (void)state;
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        const uint32_t n = sizes[s];
+        float *c = shaped(FALLING, n, 1e3), *b = vector_new(n), *x = ref_new(n, sizeof *x);
+        double *wanted = ref_new(n, sizeof *wanted);
+        struct buffer *matrix = from(c, 1ull * n * n), *right = from(b, n), *result = from(b, n);
+        struct factor f = {0};
+        struct solve_report report = {0};
+        assert_true(factor_new(&device, matrix, n, 1e-3, &f));
+        for (int k = 0; k < UPDATES; k++) {
+            const double scale = k % 3 ? 100 : 1e-2;
+            float *v = vector_new(n);
+            struct buffer *added = from(v, n);
+            assert_true(factor_update(&f, added->address, scale));
+            for (uint32_t i = 0; i < n; i++)
+                for (uint32_t j = 0; j < n; j++)
+                    c[i * n + j] += (float)(scale * (double)v[i] * (double)v[j]);
+            buffer_free(&device, &added);
+            free(v);
+        }
+        float *now = ref_new((size_t)n * n, sizeof *now);
+        assert_true(buffer_read(&device, matrix, 0, now, 4ull * n * n));
+        for (uint32_t i = 0; i < n * n; i++) {
+            assert_true(now[i] == now[i % n * n + i / n]); // symmetric to the bit
+            double bound = 2 * UPDATES * 0x1p-24 * 5e4; // each sum rounds, values are under 5e4
+            assert_true(fabs((double)now[i] - (double)c[i]) <= bound);
+        }
+        assert_true(factor_solve(&f, right->address, result->address, &report));
+        ref_solve(now, n, (double)f.shift, b, wanted); // of the matrix that is there
+        assert_true(buffer_read(&device, result, 0, x, 4ull * n));
+        assert_true(relative(x, wanted, n) < LIMIT);
+        assert_true(report.steps <= 4);
+        factor_free(&f);
+        buffer_free(&device, &matrix);
+        buffer_free(&device, &right);
+        buffer_free(&device, &result);
+        free(now);
+        free(wanted);
+        free(c);
+        free(b);
+        free(x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_moment),
         cmocka_unit_test(test_spectra),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_update),
     };
     ref_open(&device);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,7 +90,7 @@ static void edit_all(struct device *dev, const struct variant *v, const char *te
     out->weights = rig_memory(out->count, sizeof *out->weights);
     must(editor_open(&editor, &model, &weights, &tokenizer, &options));
     must(sequence_run(&editor, requests, EDITS, on_edit, out));
-    must(buffer_read(dev, model.edited, 0, out->weights, 4 * out->count));
+    must(buffer_read(dev, model.layers[1].edited, 0, out->weights, 4 * out->count));
     editor_close(&editor);
     must(tokenizer_encode(&tokenizer, text, strlen(text), ENCODE_BOS, &list));
     must(eval_perplexity(&model, list.ids, 100, 40, &out->perplexity));

@@ -187,6 +187,29 @@ static void test_chol_block(void **state)
     }
 }
 
+static void test_chol_turn(void **state)
+{
+    struct rig *rig = *state;
+    enum { LDL = 70, ROW = 64 };
+    const uint32_t many[] = {1, 2, 31, 63, 64};
+    EACH_OF(i, many)
+        TWIN_CASE(rig, chol_turn,
+                  {.lower = wild_change(rig, LDL * LDL, 9), .x = wild_in(rig, many[i], 20),
+                   .turn = rig_out(rig, 2 * many[i]), .inverse = rig_out(rig, ROW * ROW),
+                   .size = many[i], .ldl = LDL});
+}
+
+static void test_chol_turn_rows(void **state)
+{
+    struct rig *rig = *state;
+    EACH_OF(i, sizes) {
+        uint32_t rows = sizes[i] < 300 ? sizes[i] : 300;
+        TWIN_CASE(rig, chol_turn_rows,
+                  {.lower = wild_change(rig, rows * 70, 20), .x = wild_change(rig, rows, 20),
+                   .turn = wild_in(rig, 2 * 64, 1), .rows = rows, .size = 64, .ldl = 70});
+    }
+}
+
 static void test_tri_gather(void **state)
 {
     struct rig *rig = *state;

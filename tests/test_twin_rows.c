@@ -127,6 +127,16 @@ static void test_outer(void **state)
                                .cols = sizes[i], .alpha = -0.37f});
 }
 
+static void test_outer_some(void **state)
+{
+    struct rig *rig = *state;
+    EACH_OF(i, sizes)
+        TWIN_CASE(rig, outer_some, {.u = wild_in(rig, 9, 20), .v = wild_in(rig, sizes[i], 20),
+                                    .w = wild_change(rig, 9 * sizes[i], 20), .rows = 9,
+                                    .cols = sizes[i], .seed = 7, .number = 3,
+                                    .zeros = 1u << 31});
+}
+
 static void test_silu_gate(void **state)
 {
     struct rig *rig = *state;
@@ -361,6 +371,43 @@ static void test_adam(void **state)
                               .losses = losses, .rate = 0.5f, .decay = 0.01f, .kl_factor = 0.06f,
                               .stop = 0.05f, .clamp = kind == 2 ? 1e9f : 4, .steps = 24});
         free(v);
+    }
+}
+
+static void test_adam_weights(void **state)
+{
+    struct rig *rig = *state;
+    for (uint32_t i = 0; i < 2 * COUNT(sizes); i++) {
+        uint32_t n = sizes[i / 2];
+        TWIN_CASE(rig, adam_weights, {.grad = wild_in(rig, n, 40), .x = wild_change(rig, n, 10),
+                                      .m = wild_change(rig, n, 60), .v = even_change(rig, n, 0),
+                                      .n = n, .rate = 5e-4f, .near_ = 0.19f, .far_ = 0.002f,
+                                      .limit = i & 1 ? 0.3f : 3e38f});
+    }
+}
+
+static void test_running_stats(void **state)
+{
+    struct rig *rig = *state;
+    for (uint32_t i = 0; i < 3 * COUNT(sizes); i++) {
+        uint32_t n = sizes[i / 3], rows = 1 + 3 * (i % 3);
+        TWIN_CASE(rig, running_stats, {.x = wild_in(rig, rows * n, 20),
+                                       .mean = wild_change(rig, n, 20),
+                                       .spread = even_change(rig, n, 0), .rows = rows, .cols = n,
+                                       .before = (float)(i % 3)});
+    }
+}
+
+static void test_normalise_rows(void **state)
+{
+    struct rig *rig = *state;
+    for (uint32_t i = 0; i < 2 * COUNT(sizes); i++) {
+        uint32_t n = sizes[i / 2];
+        TWIN_CASE(rig, normalise_rows, {.x = wild_in(rig, 3 * n, 20), .mean = wild_in(rig, n, 20),
+                                        .spread = some_in(rig, n, 0, 4),
+                                        .factor = wild_in(rig, 3, 10), .y = rig_out(rig, 3 * n),
+                                        .rows = 3, .cols = n, .over = 5, .least = 0x1p-23f,
+                                        .alpha = i & 1 ? -1e-6f : 0});
     }
 }
 

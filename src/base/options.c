@@ -70,6 +70,24 @@ static const struct option *find(const struct option *table, size_t count, unsig
     return NULL;
 }
 
+// Names the words, and the nearest.
+static bool choice_unknown(const struct option *o, const char *text)
+{
+    enum { WORDS = 32, LONGEST = 40 };
+    char words[WORDS][LONGEST];
+    const char *names[WORDS], *word = o->value;
+    size_t count = 0;
+    for (; *word && count < WORDS; count++) {
+        size_t length = strcspn(word, "|");
+        snprintf(words[count], LONGEST, "%.*s", (int)length, word);
+        names[count] = words[count];
+        word += length + (word[length] == '|');
+    }
+    const char *nearest = options_nearest(text, names, count);
+    return fail(STATUS_USAGE, "--%s: got '%s', wanted one of %s%s%s%s", o->name, text, o->value,
+                nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+}
+
 static bool choice_set(const struct option *o, const char *text, int *number)
 {
     const char *word = o->value;
@@ -81,7 +99,7 @@ static bool choice_set(const struct option *o, const char *text, int *number)
         }
         word += length + (word[length] == '|');
     }
-    return fail(STATUS_USAGE, "--%s: got '%s', wanted one of %s", o->name, text, o->value);
+    return choice_unknown(o, text);
 }
 
 static bool number_set(const struct option *o, const char *text, void *value)
@@ -146,22 +164,38 @@ bool options_parse(const struct option *table, size_t count, unsigned command, i
     return true;
 }
 
+bool options_set(const struct option *table, size_t count, unsigned command, const char *name,
+                 const char *value, void *target)
+{
+    const struct option *o = find(table, count, command, name, 0);
+    if (!o) return unknown(table, count, command, name);
+    if (o->kind != OPTION_FLAG) return value_set(o, value, target);
+    bool yes = strcmp(value, "true") == 0;
+    if (!yes && strcmp(value, "false") != 0)
+        return fail(STATUS_USAGE, "--%s: got '%s', wanted true or false", o->name, value);
+    *(bool *)((char *)target + o->offset) = yes;
+    return true;
+}
+
 void options_help(const struct option *table, size_t count, unsigned command)
 {
     for (size_t i = 0; i < count; i++) {
         const struct option *o = &table[i];
         if (!(o->commands & command)) continue;
-        char left[64], letter[8] = "    ";
+        char letter[8] = "    ";
         if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        snprintf(left, sizeof left, "%s--%s %s", letter, o->name,
-                 o->kind == OPTION_FLAG ? "" : o->value);
-        printf("  %-34s %s\n", left, o->help);
+        if (!*o->name) letter[2] = '\0'; // a letter alone
+        int used = printf("  %s%s%s %s", letter, *o->name ? "--" : "", o->name,
+                          o->kind == OPTION_FLAG ? "" : o->value);
+        if (used > 36) used = printf("\n") - 1; // a long list of choices stands alone
+        printf("%*s %s\n", 36 - used, "", o->help);
     }
 }
 
 char *options_cache_path(const char *name)
 {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (!home || !*home) home = getenv("USERPROFILE"); // on Windows
     bool own = base && base[0] == '/';
     if (!own && (!home || !*home)) {
         fail(STATUS_FAILED, "no cache folder: neither XDG_CACHE_HOME nor HOME is set");
@@ -181,6 +215,7 @@ char *options_temporary_file(void)
 {
     const char *base = getenv("TMPDIR");
     if (!base || !*base) base = "/tmp";
+    if (access(base, F_OK) != 0 && getenv("TEMP")) base = getenv("TEMP"); // on Windows
     size_t length = strlen(base) + 32;
     char *path = mem_new(length, 1, "a path");
     if (!path) return NULL;

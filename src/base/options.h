@@ -23,6 +23,10 @@ struct option {
 bool options_parse(const struct option *table, size_t count, unsigned command, int argc,
                    char **argv, void *target, const char **extra, int *extra_count);
 
+// Sets one option by its name; "true" and "false" for flags. Fails as options_parse does.
+bool options_set(const struct option *table, size_t count, unsigned command, const char *name,
+                 const char *value, void *target);
+
 // One line an option of the command.
 void options_help(const struct option *table, size_t count, unsigned command);
 

@@ -80,6 +80,13 @@ TWIN(random)
         reals(a->y)[i] = count_of(mixed(i + mixed(a->seed)) >> 8) / R(16777216.0) - R(0.5);
 }
 
+TWIN(outer_some)
+{
+    for (uint32_t i = 0; i < a->rows * a->cols; i++)
+        if (mixed(mixed(i + a->seed) ^ a->number) >= a->zeros)
+            reals(a->w)[i] += reals(a->u)[i / a->cols] * reals(a->v)[i % a->cols];
+}
+
 TWIN(unit_row)
 {
     real *x = reals(a->x), len = root(dot_by_group(x, x, a->cols));
@@ -156,9 +163,21 @@ static void chol_factor(const struct chol_block_args *a, real l[CHOL][CHOL])
     }
 }
 
+// Column by column by forward substitution.
+static void chol_invert(real l[CHOL][CHOL], uint32_t size, real *inverse)
+{
+    for (uint32_t col = 0; col < CHOL; col++)
+        for (uint32_t i = 0; i < CHOL; i++) {
+            real x = i == col ? 1 : 0;
+            bool inside = i >= col && i < size && col < size;
+            for (uint32_t k = col; inside && k < i; k++) x -= l[i][k] * inverse[k * CHOL + col];
+            inverse[i * CHOL + col] = inside ? quotient(x, l[i][i]) : 0;
+        }
+}
+
 TWIN(chol_block)
 {
-    real l[CHOL][CHOL], *inverse = reals(a->inverse);
+    real l[CHOL][CHOL];
     for (uint32_t i = 0; i < a->size; i++) {
         for (uint32_t j = 0; j <= i; j++) l[i][j] = reals(a->block)[i * CHOL + j];
         l[i][i] += reals(a->state)[0];
@@ -166,13 +185,44 @@ TWIN(chol_block)
     chol_factor(a, l);
     for (uint32_t i = 0; i < a->size; i++)
         for (uint32_t j = 0; j <= i; j++) reals(a->lower)[(uint64_t)i * a->ldl + j] = l[i][j];
-    for (uint32_t col = 0; col < CHOL; col++) // by forward substitution
-        for (uint32_t i = 0; i < CHOL; i++) {
-            real x = i == col ? 1 : 0;
-            bool inside = i >= col && i < a->size && col < a->size;
-            for (uint32_t k = col; inside && k < i; k++) x -= l[i][k] * inverse[k * CHOL + col];
-            inverse[i * CHOL + col] = inside ? quotient(x, l[i][i]) : 0;
+    chol_invert(l, a->size, reals(a->inverse));
+}
+
+TWIN(chol_turn)
+{
+    real l[CHOL][CHOL], x[CHOL];
+    for (uint32_t i = 0; i < a->size; i++) {
+        for (uint32_t j = 0; j <= i; j++) l[i][j] = reals(a->lower)[(uint64_t)i * a->ldl + j];
+        x[i] = reals(a->x)[i];
+    }
+    for (uint32_t j = 0; j < a->size; j++) {
+        real p = l[j][j], r = root(p * p + x[j] * x[j]);
+        real c = quotient(p, r), s = quotient(x[j], r);
+        l[j][j] = r;
+        for (uint32_t i = j + 1; i < a->size; i++) {
+            real below = l[i][j];
+            l[i][j] = calm(c * below + s * x[i]);
+            x[i] = calm(c * x[i] - s * below);
         }
+        reals(a->turn)[2 * j] = calm(c);
+        reals(a->turn)[2 * j + 1] = calm(s);
+    }
+    for (uint32_t i = 0; i < a->size; i++)
+        for (uint32_t j = 0; j <= i; j++) reals(a->lower)[(uint64_t)i * a->ldl + j] = l[i][j];
+    chol_invert(l, a->size, reals(a->inverse));
+}
+
+TWIN(chol_turn_rows)
+{
+    for (uint32_t r = 0; r < a->rows; r++) {
+        real *row = reals(a->lower) + (uint64_t)r * a->ldl, rest = reals(a->x)[r];
+        for (uint32_t j = 0; j < a->size; j++) {
+            real c = reals(a->turn)[2 * j], s = reals(a->turn)[2 * j + 1], below = row[j];
+            row[j] = calm(c * below + s * rest);
+            rest = calm(c * rest - s * below);
+        }
+        reals(a->x)[r] = rest;
+    }
 }
 
 TWIN(tri_gather)

@@ -134,6 +134,47 @@ static real adam_step(const struct adam_args *a, real along, real near, real far
     return group_sum(square);
 }
 
+TWIN(adam_weights)
+{
+    const real limit = (real)a->limit;
+    for (uint32_t i = 0; i < a->n; i++) {
+        real g = reals(a->grad)[i], *m = reals(a->m) + i, *v = reals(a->v) + i;
+        *m = normal(normal(R(0.9) * *m) + normal(R(0.1) * g));
+        *v = normal(normal(R(0.999) * *v) + normal(R(0.001) * g * g));
+        real x = reals(a->x)[i] - quotient((real)a->rate * quotient(*m, (real)a->near_),
+                                           root(quotient(*v, (real)a->far_)) + R(1e-8));
+        reals(a->x)[i] = calm(smaller(larger(x, -limit), limit));
+    }
+}
+
+TWIN(running_stats)
+{
+    const real n = count_of(a->rows), share = quotient(n, (real)a->before + n);
+    for (uint32_t col = 0; col < a->cols; col++) {
+        real sum = 0, squares = 0, *mean = reals(a->mean) + col, *spread = reals(a->spread) + col;
+        for (uint32_t r = 0; r < a->rows; r++) sum += reals(a->x)[(uint64_t)r * a->cols + col];
+        const real own = quotient(sum, n);
+        for (uint32_t r = 0; r < a->rows; r++) {
+            real d = reals(a->x)[(uint64_t)r * a->cols + col] - own;
+            squares += d * d;
+        }
+        const real apart = own - *mean;
+        *mean = calm(*mean + share * apart);
+        *spread = calm(*spread + squares + (real)a->before * share * (apart * apart));
+    }
+}
+
+TWIN(normalise_rows)
+{
+    for (uint64_t i = 0; i < (uint64_t)a->rows * a->cols; i++) {
+        const uint64_t row = i / a->cols, col = i % a->cols;
+        real deviation = root(quotient(reals(a->spread)[col], (real)a->over) + (real)a->least);
+        real y = quotient(reals(a->x)[i] - reals(a->mean)[col], deviation + (real)a->least);
+        if (a->alpha != 0) y *= (real)a->alpha * reals(a->factor)[row];
+        reals(a->y)[i] = calm(y);
+    }
+}
+
 TWIN(adam)
 {
     real *state = reals(a->state);

@@ -10,27 +10,43 @@
 #define U32_MAX 4294967295.0
 
 static const struct option table[] = {
-    {"model", 'm', OPTION_TEXT, AT(model), "MODEL", "the model, a GGUF file", C_ALL & ~C_NO_MODEL, 0, 0},
+    {"model", 'm', OPTION_TEXT, AT(model), "MODEL", "the model: a GGUF file, or a folder of safetensors", C_ALL & ~C_NO_MODEL, 0, 0},
     {"base", 0, OPTION_TEXT, AT(base), "MODEL", "the unedited model, to compare with", C_EVAL | C_VERIFY, 0, 0},
     {"requests", 'r', OPTION_TEXT, AT(requests), "FILE", "edit requests: CounterFact, ROME, ZsRE; JSON or JSONL", C_EDIT | C_EVAL | C_BENCH, 0, 0},
-    {"prompt", 'p', OPTION_TEXT, AT(prompt), "TEXT", "the prompt (edit: one request)", C_EDIT | C_GENERATE | C_LOGITS, 0, 0},
+    {"prompt", 'p', OPTION_TEXT, AT(prompt), "TEXT", "the prompt (edit: one request; task: with {question} ...)", C_EDIT | C_GENERATE | C_LOGITS | C_TASK, 0, 0},
     {"subject", 0, OPTION_TEXT, AT(subject), "TEXT", "its subject, a part of the prompt", C_EDIT, 0, 0},
     {"target", 0, OPTION_TEXT, AT(target), "TEXT", "its new answer", C_EDIT, 0, 0},
-    {"out", 'o', OPTION_TEXT, AT(out), "FILE", "the file to write", C_EDIT | C_APPLY | C_REVERT | C_STATS | C_GRAD | C_BENCH | C_SELFTEST, 0, 0},
-    {"", 'n', OPTION_U32, AT(n), "N", "at most N requests (generate: new tokens)", C_EDIT | C_EVAL | C_GENERATE | C_BENCH, 0, U32_MAX},
-    {"skip", 0, OPTION_U64, AT(skip), "K", "leave out the first K requests", C_EDIT | C_EVAL | C_BENCH, 0, 1e15},
-    {"solver", 0, OPTION_CHOICE, AT(solver), "memit|rome", "how an edit becomes a matrix [memit]", C_EDIT | C_BENCH, 0, 0},
-    {"guard", 0, OPTION_CHOICE, AT(guard), "none|r-edit|oedit|oedit-plus", "what keeps edits apart [none]", C_EDIT | C_BENCH, 0, 0},
+    {"out", 'o', OPTION_TEXT, AT(out), "FILE", "the file to write", C_EDIT | C_APPLY | C_REVERT | C_STATS | C_GRAD | C_BENCH | C_SELFTEST | C_EXPERIMENT, 0, 0},
+    {"", 'n', OPTION_U32, AT(n), "N", "at most N requests (generate, task: new tokens)", C_EDIT | C_EVAL | C_GENERATE | C_BENCH | C_TASK | C_EXPERIMENT, 0, U32_MAX},
+    {"skip", 0, OPTION_U64, AT(skip), "K", "leave out the first K requests", C_EDIT | C_EXPERIMENT | C_EVAL | C_BENCH | C_TASK, 0, 1e15},
+    {"measures", 0, OPTION_TEXT, AT(measures), "LIST", "of rel,gen,loc,success,gen-success,free,gen-free,ppl,all [rel,gen,loc]", C_EDIT | C_EXPERIMENT | C_EVAL, 0, 0},
+    {"checkpoints", 0, OPTION_TEXT, AT(checkpoints), "LIST", "measure after so many edits, as in 50,100; and after the last", C_EDIT | C_EXPERIMENT | C_EVAL, 0, 0},
+    {"ppl-text", 0, OPTION_TEXT, AT(ppl_text), "FILE", "text for perplexity at checkpoints", C_EDIT | C_EXPERIMENT, 0, 0},
+    {"ppl-tokens", 0, OPTION_U32, AT(ppl_tokens), "N", "tokens of it to use [4096]", C_EDIT | C_EXPERIMENT, 2, 1e9},
+    {"data", 0, OPTION_TEXT, AT(data), "FOLDER", "where the tasks' files are [.]; experiment: the requests, or the folder that has them", C_TASK | C_EXPERIMENT, 0, 0},
+    {"limit", 0, OPTION_U32, AT(limit), "N", "at most N items of a task", C_TASK | C_EXPERIMENT, 1, U32_MAX},
+    {"choose", 0, OPTION_CHOICE, AT(choose), "likelihood|generate", "what counts as the answer [likelihood; numbers are generated]", C_TASK | C_EXPERIMENT, 0, 0},
+    {"solver", 0, OPTION_CHOICE, AT(solver), "memit|rome|ft|ft-l|ultraedit|alphaedit", "how an edit becomes a matrix [memit]", C_EDIT | C_BENCH, 0, 0},
+    {"guard", 0, OPTION_CHOICE, AT(guard), "none|r-edit|oedit|oedit-plus|wilke|prune|fewer-steps|zero|random|scale", "what keeps edits apart [none]", C_EDIT | C_BENCH, 0, 0},
+    {"knob", 0, OPTION_F32, AT(knob), "X", "of the guards fewer-steps (looks), zero (share), random (directions an edit), scale (eta)", C_EDIT, 0, 1e6},
+    {"match", 0, OPTION_TEXT, AT(match), "JOURNAL", "find the knob that makes |dW_total| as large as that run's", C_EDIT, 0, 0},
     {"layer", 0, OPTION_U32, AT(layer), "L", "the edited layer [the model's hparams]", C_EDIT | C_STATS | C_GRAD | C_BENCH, 0, 1000},
-    {"text", 0, OPTION_TEXT, AT(text), "FILE", "text for C and grad G (eval: for perplexity)", C_EDIT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 0, 0},
-    {"tokens", 0, OPTION_U32, AT(tokens), "N", "tokens of it to use", C_EDIT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 1, 1e9},
+    {"layers", 0, OPTION_TEXT, AT(layers), "LIST", "as 5-10: each edit takes the best of them (WilKE's score)", C_EDIT, 0, 0},
+    {"text", 0, OPTION_TEXT, AT(text), "FILE", "text for C and grad G (eval: for perplexity)", C_EDIT | C_EXPERIMENT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 0, 0},
+    {"tokens", 0, OPTION_U32, AT(tokens), "N", "tokens of it to use", C_EDIT | C_EXPERIMENT | C_EVAL | C_STATS | C_GRAD | C_BENCH, 1, 1e9},
+    {"grad-source", 0, OPTION_CHOICE, AT(grad_source), "text|locality|knowledge|ascii", "what grad G is from: the text, locality prompts, old facts, noise (Table 4) [text]", C_EDIT | C_GRAD, 0, 0},
+    {"grad-requests", 0, OPTION_TEXT, AT(grad_requests), "FILE", "whose prompts and facts, as --requests [its records that are not edited]", C_EDIT | C_GRAD, 0, 0},
     {"lambda", 0, OPTION_F32, AT(lambda), "X", "weight of C in MEMIT (Eq. 6)", C_EDIT, 0, 1e9},
+    {"key-memory", 0, OPTION_F32, AT(key_memory), "X", "weight of earlier edits' keys beside lambda C; 100 is a good one [0]", C_EDIT, 0, 1e9},
+    {"null-threshold", 0, OPTION_F32, AT(null_threshold), "X", "AlphaEdit: smaller eigenvalues of C count as none", C_EDIT, 0, 1e9},
+    {"l2", 0, OPTION_F32, AT(l2), "X", "AlphaEdit: weight of |dW|^2", C_EDIT, 1e-6, 1e9},
     {"lambda1", 0, OPTION_F32, AT(lambda1), "X", "O-Edit: against earlier edits (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda2", 0, OPTION_F32, AT(lambda2), "X", "O-Edit: against implicit knowledge (Eq. 13)", C_EDIT, 0, 1e6},
     {"lambda3", 0, OPTION_F32, AT(lambda3), "X", "directions of grad G an edit: q = lambda3 T", C_EDIT, 0, 1e3},
     {"q-max", 0, OPTION_U32, AT(q_max), "N", "at most N of them (App. C.3)", C_EDIT, 0, U32_MAX},
     {"cosine", 0, OPTION_CHOICE, AT(cosine), "square|abs|signed", "O-Edit's penalty [square]", C_EDIT, 0, 0},
     {"projector", 0, OPTION_CHOICE, AT(projector), "paper|exact", "O-Edit+: Eq. 28 as printed, or Eq. 15 [paper]", C_EDIT, 0, 0},
+    {"ablate", 0, OPTION_CHOICE, AT(ablate), "none|grad|edits|eq26", "O-Edit, O-Edit+ without grad G, without earlier edits, without Eq. 26 (Table 5)", C_EDIT, 0, 0},
     {"optimizer", 0, OPTION_CHOICE, AT(optimizer), "adam|gauss-newton", "of the value; the second takes fewer steps [adam]", C_EDIT | C_BENCH, 0, 0},
     {"steps", 0, OPTION_U32, AT(steps), "N", "looks at the loss at most", C_EDIT | C_BENCH, 1, 10000},
     {"rate", 0, OPTION_F32, AT(rate), "X", "Adam's learning rate", C_EDIT, 0, 100},
@@ -40,15 +56,19 @@ static const struct option table[] = {
     {"stop", 0, OPTION_F32, AT(stop), "X", "loss that is low enough", C_EDIT | C_BENCH, 0, 100},
     {"ridge", 0, OPTION_F32, AT(ridge), "X", "adds X mean(diag C) to C's diagonal", C_EDIT | C_BENCH, 0, 1e6},
     {"contexts", 0, OPTION_U32, AT(contexts), "N", "prefixes of the model's own before each prompt", C_EDIT | C_BENCH, 0, 1000},
-    {"zsre-target", 0, OPTION_CHOICE, AT(zsre_target), "alt|answers", "which ZsRE answer is new [alt]", C_EDIT | C_EVAL, 0, 0},
+    {"zsre-target", 0, OPTION_CHOICE, AT(zsre_target), "alt|answers", "which ZsRE answer is new [alt]", C_EDIT | C_EXPERIMENT | C_EVAL, 0, 0},
     {"out-type", 0, OPTION_CHOICE, AT(out_type), "f32|f16|bf16|q8_0|same", "how the edited matrix is stored; same: as it was [f32]", C_EDIT | C_APPLY | C_REVERT, 0, 0},
     {"lora", 0, OPTION_TEXT, AT(lora), "FILE", "writes the edits as a LoRA adapter, for llama.cpp", C_APPLY, 0, 0},
     {"peft", 0, OPTION_TEXT, AT(peft), "FOLDER", "the same for PEFT: safetensors and adapter_config.json", C_APPLY, 0, 0},
     {"rank", 0, OPTION_U32, AT(rank), "R", "of the adapter at most [the number of edits]", C_APPLY, 1, 1e6},
-    {"hparams", 0, OPTION_TEXT, AT(hparams), "FILE", "hyper-parameters, as in assets/hparams", C_EDIT | C_STATS | C_GRAD | C_BENCH, 0, 0},
+    {"hparams", 0, OPTION_TEXT, AT(hparams), "FILE", "hyper-parameters, as in assets/hparams", C_EDIT | C_EXPERIMENT | C_STATS | C_GRAD | C_BENCH, 0, 0},
     {"log", 0, OPTION_TEXT, AT(log), "FILE", "one JSON line an edit [stderr with -v]", C_EDIT, 0, 0},
-    {"journal", 0, OPTION_TEXT, AT(journal), "FILE", "where the edits are kept [OUT.journal]", C_EDIT, 0, 0},
+    {"journal", 0, OPTION_TEXT, AT(journal), "FILE", "where the edits are kept [OUT.journal]; eval: measure its edits", C_EDIT | C_EVAL, 0, 0},
     {"resume", 0, OPTION_FLAG, AT(resume), "", "go on behind the journal's last edit", C_EDIT, 0, 0},
+    {"seeds", 0, OPTION_TEXT, AT(seeds), "LIST", "as in 0,1,2: each run once a seed [the experiment's]", C_EXPERIMENT, 0, 0},
+    {"only", 0, OPTION_TEXT, AT(only), "LIST", "of its runs, by their names", C_EXPERIMENT, 0, 0},
+    {"set", 0, OPTION_TEXT, AT(set), "LIST", "NAME=VALUE,...: options of oedit edit, in all runs", C_EXPERIMENT, 0, 0},
+    {"list", 0, OPTION_FLAG, AT(list), "", "the experiments that the program knows, or one's runs", C_EXPERIMENT, 0, 0},
     {"filter", 0, OPTION_TEXT, AT(filter), "WORDS", "N, N-M, subject=TEXT, target=TEXT, or a part of either", C_LOG, 0, 0},
     {"all", 0, OPTION_FLAG, AT(all), "", "every edit", C_REVERT, 0, 0},
     {"shapes", 0, OPTION_TEXT, AT(shapes), "LIST", "of smollm2,mistral-7b,llama3-8b,tiny", C_BENCH, 0, 0},
@@ -82,7 +102,7 @@ static const struct option table[] = {
 
 struct args args_default(void)
 {
-    return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .lambda1 = NAN, .lambda2 = NAN,
+    return (struct args){.started = log_clock(), .layer = UINT32_MAX, .lambda = NAN, .key_memory = NAN, .null_threshold = NAN, .l2 = NAN, .lambda1 = NAN, .lambda2 = NAN,
                          .lambda3 = NAN, .rate = NAN, .clamp = NAN, .decay = NAN, .kl = NAN,
                          .stop = NAN, .ridge = NAN, .contexts = UINT32_MAX, .q_max = UINT32_MAX,
                          .top = 10, .top_sample = 40, .solver = -1, .optimizer = -1};
@@ -93,6 +113,17 @@ bool args_parse(struct args *args, unsigned command, int argc, char **argv, cons
 {
     return options_parse(table, sizeof table / sizeof *table, command, argc, argv, args, extra,
                          extra_count);
+}
+
+bool args_set(struct args *args, unsigned command, const char *name, const char *value)
+{
+    return options_set(table, sizeof table / sizeof *table, command, name, value, args);
+}
+
+const struct option *args_options(size_t *count)
+{
+    *count = sizeof table / sizeof *table;
+    return table;
 }
 
 void args_help(unsigned command)

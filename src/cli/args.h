@@ -2,6 +2,7 @@
 // model's file in assets/hparams.
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum command_bit {
@@ -21,32 +22,45 @@ enum command_bit {
     C_REVERT = 8192,
     C_DIFF = 16384,
     C_VERIFY = 32768,
+    C_TASK = 65536,
+    C_EXPERIMENT = 131072,
+    C_GEOMETRY = 1 << 20,
     C_DEVICE_USERS = C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH |
-                     C_APPLY | C_REVERT | C_DIFF | C_VERIFY,
+                     C_APPLY | C_REVERT | C_DIFF | C_VERIFY | C_TASK | C_EXPERIMENT | C_GEOMETRY,
     // These take words that are no options.
-    C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY,
+    C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY |
+              C_TASK | C_EXPERIMENT | C_GEOMETRY,
     C_NO_MODEL = C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_DIFF | C_VERIFY, // not by --model
-    C_ALL = 65535,
+    C_ALL = 262143 | C_GEOMETRY,
 };
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
-        *log, *trace, *journal, *filter, *lora, *peft, *shapes,
-        *dtype, *rows, *digests, *write_digests;
+        *grad_requests, *match, *log, *trace, *journal, *filter, *lora, *peft, *shapes, *layers,
+        *dtype, *rows, *digests, *write_digests, *measures, *checkpoints, *ppl_text, *data, *seeds,
+        *only, *set;
     const char *const *words; // that are no options [word_count]
     int word_count;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers,
-        resume, all, compare;
+        resume, all, compare, list;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
-    int solver, optimizer, guard, out_type, cosine, projector, zsre_target, format;
-    uint32_t repeat, least, rank, n, layer, top, tokens, steps, contexts, block, q_max, top_sample;
+    int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, zsre_target,
+        format, choose;
+    uint32_t ppl_tokens, limit, repeat, least, rank, n, layer, top, tokens, steps, contexts, block,
+        q_max, top_sample;
     uint64_t skip, seed;
     double started; // the clock when the program began
-    float lambda, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, temperature;
+    float lambda, key_memory, null_threshold, l2, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, knob, temperature;
 };
 
 struct args args_default(void);
 bool args_parse(struct args *args, unsigned command, int argc, char **argv, const char **extra,
                 int *extra_count);
+// One option by its name (base/options.h).
+bool args_set(struct args *args, unsigned command, const char *name, const char *value);
 void args_help(unsigned command);
+
+// The table of all options, for what is written from it.
+struct option;
+const struct option *args_options(size_t *count);

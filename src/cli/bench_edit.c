@@ -4,8 +4,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/status.h"
 #include "cli/bench_edits.h"
 #include "cli/bench_time.h"
+#include "cli/settings.h"
 
 static const char *const phases[] = {"prompts", "prepare", "keys",   "prefix",
                                      "steps",   "solve",   "update", "guard"};
@@ -109,6 +111,9 @@ static bool solver_bench(struct bench *b, const char *solver)
 
 bool bench_edit(struct bench *b)
 {
+    if (b->args->solver > 1)
+        return fail(STATUS_USAGE, "bench edit: --solver %s has no value to optimise, wanted memit or "
+                                  "rome", settings_solver(b->args));
     if (b->args->solver >= 0) return solver_bench(b, b->args->solver ? "rome" : "memit");
     return solver_bench(b, "memit") && solver_bench(b, "rome");
 }

@@ -74,7 +74,7 @@ bool edits_need(struct edits *e)
         if (!prompts_new(&p, editor->tokenizer, &e->data.requests[i], editor->contexts.texts,
                          editor->contexts.count))
             return false;
-        struct bench_need n = bench_need_of(&editor->model->config, editor->hparams.layer, &p);
+        struct bench_need n = bench_need_of(&editor->model->config, editor->site->layer, &p);
         need_add(&e->need, &n, 1 / (double)e->data.count);
         prompts_free(&p);
     }

@@ -46,7 +46,7 @@ static bool contexts_bench(struct edits *e)
         char what[80];
         editor->hparams.contexts = counts[i];
         contexts_free(&editor->contexts);
-        snprintf(what, sizeof what, "%u prompts, layer %u", counts[i] + 2, editor->hparams.layer);
+        snprintf(what, sizeof what, "%u prompts, layer %u", counts[i] + 2, editor->site->layer);
         ok = contexts_new(&editor->contexts, editor->model, editor->tokenizer, &editor->hparams,
                           e->bench->args->seed) &&
              step_bench(e, what);
@@ -59,16 +59,16 @@ static bool contexts_bench(struct edits *e)
 static bool layers_bench(struct edits *e)
 {
     struct editor *editor = &e->editor;
-    const uint32_t layers = editor->model->config.layers, own = editor->hparams.layer;
+    const uint32_t layers = editor->model->config.layers, own = editor->site->layer;
     bool ok = true;
     for (uint32_t i = 0; ok && i < 4; i++) {
         char what[80];
-        editor->hparams.layer = i * (layers - 1) / 4;
+        editor->site->layer = i * (layers - 1) / 4;
         snprintf(what, sizeof what, "%u prompts, layer %u", editor->contexts.count + 2,
-                 editor->hparams.layer);
+                 editor->site->layer);
         ok = step_bench(e, what);
     }
-    editor->hparams.layer = own;
+    editor->site->layer = own;
     return ok;
 }
 

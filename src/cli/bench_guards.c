@@ -13,6 +13,7 @@
 struct guarded {
     struct model model;
     struct editor editor;
+    struct site site;
     struct edit edit;
     struct buffer *vectors; // all rows that V will have
     struct buffer *state, *coef;
@@ -42,7 +43,7 @@ static void guarded_close(struct guarded *g)
 {
     struct device *dev = g->model.dev;
     struct editor *e = &g->editor;
-    struct buffer **all[] = {&g->vectors, &g->state, &g->coef, &e->directions, &e->u, &e->delta,
+    struct buffer **all[] = {&g->vectors, &g->state, &g->coef, &g->site.directions, &e->u, &e->delta,
                              &e->scalars};
     if (e->guard && e->guard->stop) e->guard->stop(e);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_free(dev, all[i]);
@@ -56,13 +57,14 @@ static bool guarded_open(struct guarded *g, struct bench *b, const char *guard, 
     g->editor = (struct editor){.model = &g->model, .guard = guard_find(guard),
                                 .hparams = {.lambda1 = 50, .lambda2 = 50, .lambda3 = 1,
                                             .q_max = UINT32_MAX},
-                                .direction_count = rows};
+                                .sites = &g->site, .site = &g->site, .site_count = 1};
+    g->site.direction_count = rows;
     struct editor *e = &g->editor;
     uint64_t bytes = 4ull * dim;
     float ones[STATE_SIZE];
     for (int i = 0; i < STATE_SIZE; i++) ones[i] = 1; // delta has a length
     return orthonormal(b->dev, rows, dim, 1, &g->vectors) &&
-           orthonormal(b->dev, rows, dim, 2, &e->directions) &&
+           orthonormal(b->dev, rows, dim, 2, &g->site.directions) &&
            orthonormal(b->dev, 1, dim, 3, &e->u) && orthonormal(b->dev, 1, dim, 4, &e->delta) &&
            buffer_new(b->dev, 64, "scalars", &e->scalars) &&
            buffer_from(b->dev, ones, sizeof ones, "Adam", &g->state) &&
@@ -72,18 +74,17 @@ static bool guarded_open(struct guarded *g, struct bench *b, const char *guard, 
 // V as it is after `edits` edits.
 static bool basis_set(struct guarded *g, uint32_t edits)
 {
-    struct editor *e = &g->editor;
     struct device *dev = g->model.dev;
     const uint32_t dim = g->model.config.dim, rows = edits < dim ? edits : dim;
-    basis_free(&e->basis);
-    if (!basis_new(dev, dim, rows + 4, &e->basis)) return false;
+    basis_free(&g->site.basis);
+    if (!basis_new(dev, dim, rows + 4, &g->site.basis)) return false;
     struct cmd cmd;
     cmd_start(&cmd, dev, false);
-    op_axpby(&cmd, (struct axpby_args){.x = g->vectors->address, .y = e->basis.vectors->address,
+    op_axpby(&cmd, (struct axpby_args){.x = g->vectors->address, .y = g->site.basis.vectors->address,
                                        .n = rows * dim, .alpha = 1});
     bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
-    e->basis.rows = rows;
+    g->site.basis.rows = rows;
     return ok;
 }
 
@@ -123,7 +124,7 @@ static bool job_run(struct guarded *g, enum job job, const struct penalty penalt
 static bool job_bench(struct bench *b, struct guarded *g, uint32_t edits, enum job job,
                       const char *what)
 {
-    const uint32_t dim = g->model.config.dim, most = g->editor.direction_count;
+    const uint32_t dim = g->model.config.dim, most = g->site.direction_count;
     double *seconds = mem_new(b->repeat + 1, sizeof *seconds, "times");
     struct penalty penalties[2] = {0};
     struct bench_row *row = bench_add(b, "guard", g->editor.guard->name);

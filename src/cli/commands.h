@@ -25,4 +25,7 @@ bool command_apply(const struct args *args);
 bool command_revert(const struct args *args);
 bool command_diff(const struct args *args);
 bool command_verify(const struct args *args);
+bool command_task(const struct args *args);
+bool command_geometry(const struct args *args);
 bool command_selftest(const struct args *args);
+bool command_experiment(const struct args *args);

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/compare.h"
 #include "cli/opened.h"
+#include "edit/mask.h"
 #include "io/journal.h"
 #include "model/unpack.h"
 
@@ -141,10 +142,12 @@ static bool models_diff(struct opened *o, const struct args *args, struct table 
     return ok;
 }
 
-static bool same_pair(const struct journal_edit *a, const struct journal_edit *b)
+static bool same_pairs(const struct journal_edit *a, const struct journal_edit *b)
 {
+    uint64_t pairs = journal_pairs(a);
     return a->layer == b->layer && a->rows == b->rows && a->cols == b->cols &&
-           memcmp(a->u, b->u, 4ull * a->rows) == 0 && memcmp(a->w, b->w, 4ull * a->cols) == 0;
+           a->rank == b->rank && (!a->rank || memcmp(a->u, b->u, 4 * pairs * a->rows) == 0) &&
+           memcmp(a->w, b->w, 4 * pairs * a->cols) == 0;
 }
 
 // The pairs of one journal's layer that the other does not have; `sign` goes to u. Both NULL: they
@@ -159,14 +162,11 @@ static uint32_t pairs_take(const struct journal *j, const struct journal *other,
         if (e->layer != t->layer || e->rows != t->rows || e->cols != t->cols) continue;
         if (!journal_edit_counts(e)) continue;
         for (size_t k = 0; k < other->edit_count && !both; k++)
-            both = journal_edit_counts(&other->edits[k]) && same_pair(e, &other->edits[k]);
+            both = journal_edit_counts(&other->edits[k]) && same_pairs(e, &other->edits[k]);
         if (both) continue;
-        if (u) {
-            memcpy(u + (size_t)count * e->rows, e->u, 4ull * e->rows);
-            memcpy(w + (size_t)count * e->cols, e->w, 4ull * e->cols);
-            for (uint32_t r = 0; r < e->rows; r++) u[(size_t)count * e->rows + r] *= sign;
-        }
-        count++;
+        if (u)
+            journal_pairs_copy(e, sign, u + (size_t)count * e->rows, w + (size_t)count * e->cols);
+        count += journal_pairs(e);
     }
     return count;
 }
@@ -209,6 +209,7 @@ static bool journals_diff(struct opened *o, const struct args *args, struct tabl
     const char *of_b = ok ? journal_setting(&b.header, "model") : NULL;
     if (ok && (!of_a || !of_b || strcmp(of_a, of_b) != 0))
         ok = fail(STATUS_USAGE, "diff: %s and %s edit different models", a.where, b.where);
+    ok = ok && mask_refuse(&a, "diff") && mask_refuse(&b, "diff");
     for (size_t i = 0; ok && i < a.header.tensor_count; i++)
         ok = layer_diff(o, args, &a, &b, &a.header.tensors[i], table);
     for (size_t i = 0; ok && i < b.header.tensor_count; i++) {

@@ -43,7 +43,7 @@ void edit_journal_close(struct edit_journal *j)
     journal_writer_close(&j->writer);
     journal_free(&j->before);
     free(j->path);
-    free(j->pair);
+    free(j->room.data);
     *j = (struct edit_journal){0};
 }
 
@@ -69,9 +69,7 @@ bool edit_journal_start(struct edit_journal *j, struct weights *weights, struct 
                         uint64_t seed)
 {
     struct journal_header now;
-    const struct config *c = &e->model->config;
-    j->pair = mem_new((size_t)c->dim + c->ffn, sizeof *j->pair, "a pair");
-    bool ok = record_header(&now, weights, e, seed) && j->pair;
+    bool ok = record_header(&now, weights, e, seed);
     if (ok && !j->edits) {
         ok = journal_begin(&j->writer, &now);
     } else if (ok) {
@@ -86,7 +84,7 @@ bool edit_journal_start(struct edit_journal *j, struct weights *weights, struct 
 bool edit_journal_add(struct edit_journal *j, const struct editor *e, const struct edit *edit,
                       struct journal_edit *record)
 {
-    bool ok = record_edit(record, e, edit, j->pair) && journal_add_edit(&j->writer, record);
+    bool ok = record_edit(record, e, edit, &j->room) && journal_add_edit(&j->writer, record);
     j->edits += ok;
     return ok;
 }

@@ -8,7 +8,7 @@ struct edit_journal {
     struct journal_writer writer;
     struct journal before; // what was there
     uint32_t edits;        // in the file by now
-    float *pair;           // [dim + ffn]
+    struct record_room room;
 };
 
 // args->journal, or the output's name and ".journal". Locked from here on. An older journal with

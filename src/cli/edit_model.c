@@ -10,10 +10,14 @@
 #include "cli/answers.h"
 #include "cli/commands.h"
 #include "cli/edit_journal.h"
+#include "cli/edit_match.h"
 #include "cli/edit_run.h"
+#include "cli/grad_text.h"
+#include "cli/measured.h"
 #include "cli/opened.h"
 #include "cli/save.h"
 #include "cli/settings.h"
+#include "edit/finish.h"
 #include "edit/sequence.h"
 
 // What the callback of each edit writes to.
@@ -22,7 +26,10 @@ struct report {
     cJSON *edits; // with --json
     FILE *log;    // with --log
     uint32_t count;
+    struct editor *editor;
+    struct match match; // with --match
     struct edit_journal journal;
+    struct edit_measure measure;
 };
 
 static bool read_requests(struct dataset *data, const struct args *args)
@@ -51,6 +58,16 @@ static bool log_edit(struct report *r, const cJSON *json)
     return ok;
 }
 
+// The edit is on the disk by now: a failure to measure loses nothing.
+static bool measure_edit(struct report *r, const struct edit *edit)
+{
+    cJSON *state;
+    bool ok = edit_measure_step(&r->measure, r->editor, edit->number, &state);
+    if (ok && state) ok = log_edit(r, state);
+    cJSON_Delete(state);
+    return ok;
+}
+
 static bool on_edit(void *user, const struct editor *editor, const struct edit *edit)
 {
     struct report *r = user;
@@ -61,10 +78,12 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
     if (!ok) return false;
     cJSON_AddNumberToObject(json, "ms", edit->milliseconds);
     ok = log_edit(r, json);
+    char layer[24] = "";
+    if (editor->site_count > 1) snprintf(layer, sizeof layer, " layer %u,", editor->site->layer);
     if (ok && !r->args->json && !r->args->quiet)
-        printf("%u/%u  %s ->%s%s  loss %.3g to %.3g in %u steps, realised %.2f, kept %.2f, %.1f s\n",
+        printf("%u/%u  %s ->%s%s %s loss %.3g to %.3g in %u steps, realised %.2f, kept %.2f, %.1f s\n",
                edit->number, r->count, edit->request->prompt,
-               edit->request->target_new[0] == ' ' ? "" : " ", edit->request->target_new,
+               edit->request->target_new[0] == ' ' ? "" : " ", edit->request->target_new, layer,
                (double)edit->trace[0].total, (double)edit->trace[edit->chosen].total,
                edit->steps, edit->realised, edit->kept, edit->milliseconds / 1e3);
     fflush(stdout);
@@ -72,7 +91,7 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
         cJSON_AddItemToArray(r->edits, json);
     else
         cJSON_Delete(json);
-    return ok;
+    return ok && measure_edit(r, edit);
 }
 
 static bool print_json(const struct opened *o, const struct journal *journal,
@@ -84,6 +103,9 @@ static bool print_json(const struct opened *o, const struct journal *journal,
     cJSON_AddItemToObject(root, "edits", r->edits);
     r->edits = NULL;
     if (args->answers) cJSON_AddItemToObject(root, "answers", answers_json(answers, data));
+    if (r->measure.on)
+        cJSON_AddItemToObject(root, "measures",
+                              history_json(&r->measure.history, data->requests));
     cJSON_AddStringToObject(root, "out", args->out);
     cJSON_AddStringToObject(root, "journal", r->journal.path);
     bool ok = json_put(root, true);
@@ -96,14 +118,14 @@ static bool finish(struct opened *o, struct editor *e, const struct args *args,
                    const struct dataset *data, struct report *r, struct answers *answers)
 {
     struct journal journal;
+    if (!editor_finish(e)) return false;
     if (args->answers && !answers_after(answers, &o->model, &o->tokenizer)) return false;
     if (!journal_open(&journal, r->journal.path, false)) return false;
-    struct save save = {.weights = &o->weights, .dev = &o->dev, .matrix = o->model.edited,
-                        .layer = e->hparams.layer, .journal = &journal,
-                        .dtype = save_dtype(args->out_type, &o->weights, e->hparams.layer),
-                        .edits = (uint32_t)journal_remaining(&journal)};
-    bool ok = save_model(&save, args->out);
+    struct save save = {.weights = &o->weights, .dev = &o->dev, .journal = &journal,
+                        .out_type = args->out_type};
+    bool ok = save_editor(&save, e, args->out);
     if (ok && args->answers && !args->json) answers_print(answers, data);
+    if (ok && r->measure.on && !args->json) history_print(&r->measure.history, stdout);
     if (ok && args->json) ok = print_json(o, &journal, args, data, r, answers);
     journal_free(&journal);
     return ok;
@@ -126,26 +148,47 @@ static bool report_start(struct report *r, const struct editor *e, struct weight
     return ok;
 }
 
+// With --match the knob is looked for first; a journal that is gone on with knows it.
+static bool knob_find(struct opened *o, const struct args *args, const struct dataset *data,
+                      struct report *r, struct sequence_options *options)
+{
+    const struct journal *before = &r->journal.before;
+    const char *known = before->edit_count ? journal_setting(&before->header, "knob") : NULL;
+    if (!args->match) return true;
+    if (known) r->match.knob = strtod(known, NULL);
+    if (!known && !match_find(&r->match, o, args, data, options)) return false;
+    options->hparams.knob = r->match.knob;
+    return true;
+}
+
 static bool edit_all(struct opened *o, const struct args *args, struct dataset *data,
                      struct report *r)
 {
     struct editor editor = {0};
+    r->editor = &editor;
     struct answers answers = {0};
     struct sequence_options options = {.solver = settings_solver(args),
                                        .guard = settings_guard(args), .text = args->text,
                                        .tokens = args->tokens, .seed = args->seed,
                                        .strict = o->dev.strict};
+    struct corpus grad = {0};
     bool ok = settings_open(&options.hparams, args, &o->model.config) &&
-              edit_journal_check(&r->journal, &o->weights, &options, data) &&
-              (!args->answers || answers_before(&answers, &o->model, &o->tokenizer, data)) &&
-              editor_open(&editor, &o->model, &o->weights, &o->tokenizer, &options) &&
-              edit_journal_start(&r->journal, &o->weights, &editor, args->seed) &&
-              report_start(r, &editor, &o->weights) &&
-              sequence_run(&editor, data->requests, (uint32_t)data->count, on_edit, r) &&
-              finish(o, &editor, args, data, r, &answers);
+              grad_text_open(&grad, args, &o->tokenizer, &options.hparams,
+                             options.hparams.grad_tokens);
+    options.grad = &grad;
+    ok = ok && knob_find(o, args, data, r, &options) &&
+         edit_journal_check(&r->journal, &o->weights, &options, data) &&
+         (!args->answers || answers_before(&answers, &o->model, &o->tokenizer, data)) &&
+         edit_measure_start(&r->measure, args, o, data, r->journal.edits) &&
+         editor_open(&editor, &o->model, &o->weights, &o->tokenizer, &options) &&
+         edit_journal_start(&r->journal, &o->weights, &editor, args->seed) &&
+         report_start(r, &editor, &o->weights) &&
+         sequence_run(&editor, data->requests, (uint32_t)data->count, on_edit, r) &&
+         finish(o, &editor, args, data, r, &answers);
     answers_free(&answers);
     editor_close(&editor);
     hparams_free(&options.hparams);
+    corpus_free(&grad);
     return ok;
 }
 
@@ -156,7 +199,8 @@ bool command_edit(const struct args *args)
     struct report report = {.args = args};
     if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
     interrupt_watch();
-    bool ok = read_requests(&data, args) && save_check(args->out, args->model) &&
+    bool ok = grad_text_check(args) && read_requests(&data, args) &&
+              match_open(&report.match, args, &data) && save_check(args->out, args->model) &&
               edit_journal_open(&report.journal, args);
     if (ok && args->log && !(report.log = fopen(args->log, report.journal.edits ? "a" : "w")))
         ok = fail(STATUS_FAILED, "cannot write --log %s", args->log);
@@ -165,6 +209,8 @@ bool command_edit(const struct args *args)
     ok = ok && opened_start(&o, args) && edit_all(&o, args, &data, &report);
     if (!ok) edit_journal_tell(&report.journal);
     edit_journal_close(&report.journal);
+    edit_measure_free(&report.measure);
+    match_close(&report.match);
     if (report.log) fclose(report.log);
     cJSON_Delete(report.edits);
     dataset_free(&data);

@@ -8,6 +8,23 @@ static void number(cJSON *to, const char *name, double value)
     cJSON_AddNumberToObject(to, name, value);
 }
 
+// A score that is not a number is null: the layer was not to be taken.
+static void candidates_json(cJSON *to, const struct journal_edit *e)
+{
+    if (e->candidate_count == 0) return;
+    cJSON *list = cJSON_AddArrayToObject(to, "candidates");
+    for (uint32_t i = 0; i < e->candidate_count; i++) {
+        const struct journal_candidate *c = &e->candidates[i];
+        cJSON *one = cJSON_CreateObject();
+        number(one, "layer", c->layer);
+        number(one, "score", c->score);
+        number(one, "delta", c->length);
+        number(one, "frobenius", c->w_norm);
+        number(one, "k", c->k_norm);
+        cJSON_AddItemToArray(list, one);
+    }
+}
+
 cJSON *edit_json(const struct journal_edit *e)
 {
     cJSON *o = cJSON_CreateObject(), *loss = cJSON_CreateArray();
@@ -17,6 +34,7 @@ cJSON *edit_json(const struct journal_edit *e)
     cJSON_AddStringToObject(o, "subject", e->request.subject);
     cJSON_AddStringToObject(o, "target", e->request.target_new);
     number(o, "layer", e->layer);
+    candidates_json(o, e);
     number(o, "steps", e->look_count);
     number(o, "chosen", e->chosen + 1);
     for (uint32_t i = 0; i < e->look_count; i++)
@@ -38,6 +56,7 @@ cJSON *edit_json(const struct journal_edit *e)
     number(o, "u", e->u_norm);
     number(o, "w", e->w_norm);
     number(o, "dw", e->u_norm * e->w_norm);
+    if (!e->noop) number(o, "rank", journal_pairs(e)); // at most: a dense edit has all rows
     cJSON_AddBoolToObject(o, "noop", e->noop);
     cJSON_AddBoolToObject(o, "reverted", e->reverted);
     return o;

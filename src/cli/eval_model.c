@@ -3,18 +3,14 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "cli/commands.h"
-#include "cli/opened.h"
-#include "eval/eval.h"
+#include "cli/measured.h"
 
 enum { BLOCK = 512 };
-
-struct scores {
-    double rel, gen, loc, avg; // NAN: nothing to measure it by
-};
 
 static bool read_requests(struct dataset *data, const struct args *args)
 {
@@ -24,27 +20,21 @@ static bool read_requests(struct dataset *data, const struct args *args)
                             .zsre_target = args->zsre_target ? ZSRE_ANSWERS : ZSRE_ALT});
 }
 
-static double mean(const struct exam *exam, enum question_kind kind, const struct exam *base)
+// The exam, with the unedited model's answers for Loc; that model is opened and closed again.
+static bool exam_start(struct opened *o, const struct args *args, const struct dataset *data,
+                       const struct measures *measures, struct exam *exam)
 {
-    double sum = 0;
-    uint32_t seen = 0;
-    for (uint32_t i = 0; i < exam->requests; i++) {
-        double score = exam_score(exam, kind, i, base);
-        if (isnan(score)) continue;
-        sum += score;
-        seen++;
-    }
-    return seen ? sum / seen : NAN;
-}
-
-// The unedited model's answers to the locality questions; its own model is opened and closed.
-static bool ask_base(struct opened *o, const struct args *args, const struct dataset *data,
-                     struct exam *base)
-{
-    bool ok = opened_model(o, args->base) &&
-              exam_new(base, &o->tokenizer, data->requests, (uint32_t)data->count) &&
-              exam_ask(base, &o->model, ASK_LOC);
+    bool ok = opened_model(o, args->base ? args->base : args->model) &&
+              exam_new(exam, &o->tokenizer, data->requests, (uint32_t)data->count);
+    if (!args->base) return ok;
+    ok = ok && measures_unedited(measures, exam, &o->model);
+    uint32_t vocab = ok ? o->model.config.vocab : 0;
     opened_model_close(o);
+    ok = ok && opened_model(o, args->model);
+    if (ok && o->model.config.vocab != vocab)
+        ok = fail(STATUS_BAD_DATA, "%s has a vocabulary of %u tokens, %s one of %u: they cannot be "
+                                   "compared", args->model, o->model.config.vocab, args->base,
+                  vocab);
     return ok;
 }
 
@@ -56,45 +46,69 @@ static void add(cJSON *to, const char *name, double value)
         cJSON_AddNumberToObject(to, name, value);
 }
 
-static void records_json(cJSON *root, const struct exam *exam, const struct exam *base,
-                         const struct dataset *data)
+static bool asked(const struct measures *m, unsigned measure)
 {
+    return m->which >> measure & 1;
+}
+
+static void report(cJSON *root, const struct measures *measures, const struct marks *marks,
+                   const struct dataset *data)
+{
+    uint32_t n = marks->requests;
+    cJSON_AddNumberToObject(root, "n", n);
+    for (unsigned m = 0; m < MEASURE_EACH; m++) {
+        if (asked(measures, m)) add(root, measure_names[m], marks_mean(marks, m, 0, n));
+        if (m == MEASURE_LOC) add(root, "avg", marks_average(marks, 0, n));
+    }
     cJSON *list = cJSON_AddArrayToObject(root, "records");
-    for (uint32_t i = 0; i < exam->requests; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         cJSON *row = cJSON_CreateObject();
         cJSON_AddNumberToObject(row, "id", (double)data->requests[i].id);
-        add(row, "rel", exam_score(exam, ASK_REL, i, NULL));
-        add(row, "gen", exam_score(exam, ASK_GEN, i, NULL));
-        add(row, "loc", exam_score(exam, ASK_LOC, i, base));
+        for (unsigned m = 0; m < MEASURE_EACH; m++)
+            if (asked(measures, m)) add(row, measure_names[m], marks->scores[m][i]);
         cJSON_AddItemToArray(list, row);
     }
 }
 
-static bool score(struct opened *o, const struct args *args, cJSON *root, struct scores *s)
+static void report_line(const struct measures *measures, const struct marks *marks)
+{
+    const char *gap = "";
+    for (unsigned m = 0; m < MEASURE_EACH; m++) {
+        if (asked(measures, m)) {
+            printf("%s%s %.3f", gap, measure_titles[m], marks_mean(marks, m, 0, marks->requests));
+            gap = "  ";
+        }
+        if (m == MEASURE_LOC && (measures->which & MEASURES_DEFAULT) == MEASURES_DEFAULT)
+            printf("%sAvg %.3f", gap, marks_average(marks, 0, marks->requests));
+    }
+    putchar('\n');
+}
+
+// Perplexity is another's work (perplexity()), with or without requests.
+static bool score(struct opened *o, const struct args *args, cJSON *root, bool *measured)
 {
     struct dataset data = {0};
-    struct exam exam = {0}, base = {0};
-    bool ok = read_requests(&data, args) && (!args->base || ask_base(o, args, &data, &base)) &&
-              opened_model(o, args->model) &&
-              exam_new(&exam, &o->tokenizer, data.requests, (uint32_t)data.count);
-    for (int kind = 0; ok && kind < ASK_KINDS; kind++)
-        if (kind != ASK_LOC || args->base) ok = exam_ask(&exam, &o->model, (enum question_kind)kind);
+    struct exam exam = {0};
+    struct marks marks = {0};
+    struct measures m = {.which = MEASURES_DEFAULT, .tokenizer = &o->tokenizer};
+    if (args->measures && !measures_parse(args->measures, &m.which)) return false;
+    if (asked(&m, MEASURE_PPL) && !args->text)
+        return fail(STATUS_USAGE, "--measures: ppl wants a text (--text FILE)");
+    m.which &= ~(1u << MEASURE_PPL);
+    *measured = m.which != 0;
+    if (!*measured) return true;
+    bool ok = read_requests(&data, args) && exam_start(o, args, &data, &m, &exam) &&
+              marks_new(&marks, (uint32_t)data.count);
+    struct measures without = m;
+    if (!args->base) without.which &= ~(1u << MEASURE_LOC);
+    ok = ok && measures_take(&without, &exam, &o->model, 0, marks.requests, &marks);
     if (ok) {
-        const struct exam *unedited = args->base ? &base : NULL;
-        s->rel = mean(&exam, ASK_REL, NULL);
-        s->gen = mean(&exam, ASK_GEN, NULL);
-        s->loc = mean(&exam, ASK_LOC, unedited);
-        s->avg = (s->rel + s->gen + s->loc) / 3;
-        cJSON_AddNumberToObject(root, "n", (double)data.count);
-        add(root, "rel", s->rel);
-        add(root, "gen", s->gen);
-        add(root, "loc", s->loc);
-        add(root, "avg", s->avg);
-        records_json(root, &exam, unedited, &data);
-        if (!args->base) log_say("no --base MODEL: Loc is not measured");
+        report(root, &m, &marks, &data);
+        if (without.which != m.which) log_say("no --base MODEL: Loc is not measured");
+        if (!args->json) report_line(&m, &marks);
     }
+    marks_free(&marks);
     exam_free(&exam);
-    exam_free(&base);
     dataset_free(&data);
     return ok;
 }
@@ -119,24 +133,37 @@ static bool perplexity(struct opened *o, const struct args *args, cJSON *root, d
     return ok;
 }
 
+// What the options do not allow together.
+static bool check(const struct args *args)
+{
+    if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
+    if (args->journal && (args->requests || args->base))
+        return fail(STATUS_USAGE, "eval --journal: got %s, wanted --model to be the original model "
+                                  "and nothing else; the requests are the journal's",
+                    args->requests ? "--requests" : "--base");
+    if (args->checkpoints && !args->journal)
+        return fail(STATUS_USAGE, "eval --checkpoints: wanted --journal FILE, whose edits make the "
+                                  "states");
+    if (!args->journal && !args->requests && !args->text)
+        return fail(STATUS_USAGE, "eval: wanted --requests FILE, --text FILE, or both");
+    return true;
+}
+
 bool command_eval(const struct args *args)
 {
     struct opened o = {0};
-    struct scores s = {NAN, NAN, NAN, NAN};
-    double ppl = NAN;
-    if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
-    if (!args->requests && !args->text)
-        return fail(STATUS_USAGE, "eval: wanted --requests FILE, --text FILE, or both");
+    bool measured = false;
+    double ppl = (double)NAN;
+    if (!check(args)) return false;
+    interrupt_watch();
+    if (args->journal)
+        return opened_end(&o, args, opened_device(&o, args) && eval_journal(&o, args));
     cJSON *root = cJSON_CreateObject();
-    bool ok = opened_device(&o, args) && (!args->requests || score(&o, args, root, &s)) &&
+    bool ok = opened_device(&o, args) &&
+              (!args->requests || score(&o, args, root, &measured)) &&
               (!args->text || perplexity(&o, args, root, &ppl));
-    if (ok && args->json) {
-        ok = json_put(root, true);
-    } else if (ok) {
-        if (args->requests)
-            printf("Rel %.3f  Gen %.3f  Loc %.3f  Avg %.3f\n", s.rel, s.gen, s.loc, s.avg);
-        if (args->text) printf("perplexity %.4f\n", ppl);
-    }
+    if (ok && args->json) ok = json_put(root, true);
+    else if (ok && args->text) printf("perplexity %.4f\n", ppl);
     cJSON_Delete(root);
     return opened_end(&o, args, ok);
 }

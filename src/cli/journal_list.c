@@ -1,5 +1,6 @@
 #define _GNU_SOURCE // strcasestr
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,12 @@ static bool filter_read(struct filter *f, const char *words)
 
 static bool has(const char *text, const char *part)
 {
-    return !part || strcasestr(text, part) != NULL;
+    if (!part) return true;
+    size_t length = strlen(part);
+    do {
+        if (strncasecmp(text, part, length) == 0) return true;
+    } while (*text++);
+    return false;
 }
 
 static bool filter_takes(const struct filter *f, const struct journal_edit *e)
@@ -121,6 +127,20 @@ static void print_list(const char *name, const struct text_list *list)
     for (size_t i = 0; i < list->count; i++) print_field(i ? "" : name, list->items[i]);
 }
 
+// WilKE's scores: |delta|^2 |W|_F^2 / |k|^2.
+static void print_candidates(const struct journal_edit *e)
+{
+    if (e->candidate_count == 0) return;
+    printf("%-14s %10s %10s %10s %10s\n", "of layer", "score", "|delta|", "|W|_F", "|k|");
+    for (uint32_t i = 0; i < e->candidate_count; i++) {
+        const struct journal_candidate *c = &e->candidates[i];
+        char score[16] = "none";
+        if (!isnan(c->score)) snprintf(score, sizeof score, "%.4g", c->score);
+        printf("%-14u %10s %10.4g %10.4g %10.4g%s\n", c->layer, score, c->length, c->w_norm,
+               c->k_norm, c->layer == e->layer ? "  taken" : "");
+    }
+}
+
 static void print_edit(const struct journal_edit *e)
 {
     const struct request *r = &e->request;
@@ -135,8 +155,11 @@ static void print_edit(const struct journal_edit *e)
     print_list("elsewhere", &r->localities);
     print_list("generation", &r->generations);
     printf("%-14s %u\n", "layer", e->layer);
+    print_candidates(e);
     printf("%-14s %.6g (|u| %.6g, |w| %.6g)\n", "|dW|", e->u_norm * e->w_norm, e->u_norm,
            e->w_norm);
+    if (!e->noop && e->rank != 1)
+        printf(e->rank ? "%-14s %u pairs\n" : "%-14s dense\n", "form", e->rank);
     printf("%-14s %.4f\n%-14s %.4f\n", "realised", e->realised, "kept", e->kept);
     printf("%-14s r = %u, q = %u\n", "directions", e->r, e->q);
     printf("%-14s %10s %10s %10s %10s %10s %10s %10s\n", "look", "loss", "nll", "kl", "decay", "f1",

@@ -13,37 +13,60 @@
 #include "cli/journal_adapter.h"
 #include "cli/opened.h"
 #include "cli/save.h"
+#include "edit/finish.h"
+#include "edit/guards.h"
 #include "edit/update.h"
 #include "model/unpack.h"
 
-bool journal_matrix(const struct journal *j, struct weights *weights, struct device *dev,
-                    const struct tensor **tensor, struct buffer **matrix)
+const struct guard *journal_guard(const struct journal *j)
 {
+    const char *name = journal_setting(&j->header, "guard");
+    const struct guard *guard = name ? guard_find(name) : NULL;
+    if (!guard)
+        fail(STATUS_BAD_DATA, "%s: guard '%.60s' is not known; a newer oedit made it", j->where,
+             name ? name : "");
+    return guard;
+}
+
+bool journal_matrix(const struct journal *j, struct weights *weights, struct device *dev,
+                    size_t index, const struct tensor **tensor, struct buffer **matrix)
+{
+    const struct guard *guard = journal_guard(j);
     *matrix = NULL;
-    if (!journal_base(j, weights, tensor) || !tensor_unpack(dev, *tensor, matrix)) return false;
-    if (update_sum(dev, j, j->header.tensors[0].layer, *matrix)) return true;
-    buffer_free(dev, matrix);
-    return false;
+    if (!guard || !journal_base(j, weights, index, tensor)) return false;
+    const struct journal_tensor *t = &j->header.tensors[index];
+    struct pairs pairs = {0};
+    if (journal_layer_remaining(j, t->layer) == 0) return true;
+    bool ok = tensor_unpack(dev, *tensor, matrix) && update_sum(dev, j, t->layer, *matrix);
+    if (ok && guard->finish)
+        ok = pairs_load(dev, j, t, &pairs) && finish_matrix(dev, guard, *tensor, &pairs, *matrix);
+    pairs_free(&pairs);
+    if (!ok) buffer_free(dev, matrix);
+    return ok;
 }
 
 // Writes the model that the journal describes.
 static bool write_model(const struct journal *j, const struct args *args)
 {
     struct opened o = {0};
-    const struct tensor *tensor;
-    struct buffer *matrix = NULL;
-    bool ok = opened_device(&o, args) && weights_open(&o.weights, args->model) &&
-              journal_matrix(j, &o.weights, &o.dev, &tensor, &matrix);
-    if (ok && (args->lora || args->peft)) ok = journal_adapter(j, &o, args);
-    if (ok && args->out) {
-        struct save save = {.weights = &o.weights, .dev = &o.dev, .matrix = matrix,
-                            .layer = j->header.tensors[0].layer, .journal = j,
-                            .dtype = save_dtype(args->out_type, &o.weights,
-                                                j->header.tensors[0].layer),
-                            .edits = (uint32_t)journal_remaining(j)};
-        ok = save_model(&save, args->out);
+    const size_t count = j->header.tensor_count;
+    struct change *changes = mem_new(count ? count : 1, sizeof *changes, "edited matrices");
+    struct save save = {.weights = &o.weights, .dev = &o.dev, .changes = changes, .journal = j,
+                        .out_type = args->out_type, .edits = (uint32_t)journal_remaining(j)};
+    bool ok = changes && opened_device(&o, args) && weights_open(&o.weights, args->model);
+    for (size_t i = 0; ok && (i < count || i == 0); i++) {
+        struct change *c = &changes[save.count];
+        const struct tensor *tensor;
+        *c = (struct change){0};
+        ok = journal_matrix(j, &o.weights, &o.dev, i, &tensor, &c->matrix);
+        if (!ok || !c->matrix) continue;
+        c->layer = j->header.tensors[i].layer;
+        save.count++;
     }
-    buffer_free(&o.dev, &matrix);
+    if (ok && (args->lora || args->peft)) ok = journal_adapter(j, &o, args);
+    if (ok && args->out) ok = save_model(&save, args->out);
+    for (uint32_t i = 0; i < save.count; i++) buffer_free(&o.dev, &changes[i].matrix);
+    free(changes);
     return opened_end(&o, args, ok);
 }
 

@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "cli/opened.h"
 #include "cli/save.h"
+#include "edit/finish.h"
 #include "edit/record.h"
 #include "oedit.h"
 
@@ -60,10 +61,10 @@ bool oedit_save(struct oedit *o, const char *path)
     // Without a journal: the settings are told, the requests are the caller's.
     struct journal journal = {0};
     struct save save = {.weights = &o->opened.weights, .dev = &o->opened.dev,
-                        .matrix = o->opened.model.edited, .layer = o->editor.hparams.layer,
-                        .dtype = DTYPE_F32, .journal = &journal, .edits = o->editor.edits};
+                        .journal = &journal};
     bool ok = record_header(&journal.header, &o->opened.weights, &o->editor, o->settings.seed) &&
-              save_model(&save, path);
+              editor_finish(&o->editor) && save_editor(&save, &o->editor, path);
+    ok = editor_go_on(&o->editor) && ok;
     journal_free(&journal);
     return ok;
 }

@@ -6,6 +6,9 @@
 #include "base/options.h"
 #include "base/status.h"
 #include "cli/commands.h"
+#include "cli/completion.h"
+#include "cli/manual.h"
+#include "revision.inc" // made by CMake: OEDIT_REVISION
 
 static const struct command commands[] = {
     {"edit", C_EDIT, command_edit, "write facts into a model, one after the other",
@@ -15,7 +18,15 @@ static const struct command commands[] = {
     {"eval", C_EVAL, command_eval, "Rel, Gen and Loc of an edited model; perplexity",
      "  oedit eval -m new.gguf --base model.gguf -r facts.json -n 20\n"
      "  oedit eval -m new.gguf --text wiki.txt\n"
-     "  oedit eval -m new.gguf --base model.gguf -r facts.json --json"},
+     "  oedit eval -m model.gguf --journal new.gguf.journal --checkpoints 50,100 --measures all"},
+    {"task", C_TASK, command_task, "siqa, lambada, csqa or gsm8k, without examples; or a file like theirs",
+     "  oedit task csqa -m model.gguf --data folder --limit 100\n"
+     "  oedit task siqa_dev.jsonl -m new.gguf --choose generate\n"
+     "  oedit task gsm8k_test.jsonl -m new.gguf -n 200 --json"},
+    {"experiment", C_EXPERIMENT, command_experiment, "a table or figure of the paper: many runs, tables, charts",
+     "  oedit experiment --list\n"
+     "  oedit experiment table1 -m model.gguf --data counterfact-edit.json --text wiki.txt -o table1\n"
+     "  oedit experiment mine.json -m model.gguf -n 20 --only memit,memit+oedit-plus -o mine"},
     {"generate", C_GENERATE, command_generate, "continue a prompt",
      "  oedit generate -m model.gguf -p \"The capital of France is\" -n 16\n"
      "  oedit generate -m model.gguf -p \"Once\" --temp 0.8 --seed 7\n"
@@ -68,6 +79,10 @@ static const struct command commands[] = {
      "  oedit verify new.gguf\n"
      "  oedit verify new.gguf other/place/new.journal\n"
      "  oedit verify new.gguf --base model.gguf"},
+    {"geometry", C_GEOMETRY, command_geometry, "how large a journal's edits are together, and how far they overlap",
+     "  oedit geometry new.gguf.journal -m model.gguf\n"
+     "  oedit geometry new.gguf.journal\n"
+     "  oedit geometry new.gguf.journal -m model.gguf --json"},
     {"selftest", C_SELFTEST, command_selftest, "whether a device computes what it should",
      "  oedit selftest\n"
      "  oedit selftest --all --json -o report.json\n"
@@ -76,24 +91,46 @@ static const struct command commands[] = {
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
+// What `oedit` alone says.
+static void guide(void)
+{
+    fputs("oedit edits facts in language models. Begin with:\n"
+          "  oedit devices                      the Vulkan devices of this machine\n"
+          "  oedit selftest                     whether the device computes what it should\n"
+          "  oedit generate -m model.gguf -p \"The capital of France is\"\n"
+          "  oedit edit -m model.gguf -p \"The capital of France is\" --subject France --target Rome "
+          "-o new.gguf\n"
+          "  oedit generate -m new.gguf -p \"The capital of France is\"\n"
+          "  oedit revert new.gguf.journal --all -m model.gguf -o as_it_was.gguf\n"
+          "oedit --help lists the commands, oedit COMMAND --help a command's options.\n", stderr);
+}
+
+static void version(void)
+{
+    const char *revision = OEDIT_REVISION;
+    printf("oedit %s%s%s%s, MIT licence\n", OEDIT_VERSION, *revision ? " (" : "", revision,
+           *revision ? ")" : "");
+}
+
 static void usage(FILE *to)
 {
     fprintf(to, "oedit %s: edits facts in language models, on any Vulkan device\n\n", OEDIT_VERSION);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(to, "  oedit %-10s %s\n", commands[i].name, commands[i].summary);
-    fprintf(to, "\noedit COMMAND --help tells more. Begin with:\n%.*s\n",
-            (int)strcspn(commands[0].examples, "\n"), commands[0].examples);
+    fputs("  oedit completion bash, zsh or fish: completions for a shell\n"
+          "\noedit COMMAND --help tells more, oedit help --man is the manual page. Begin with:\n", to);
+    fprintf(to, "%.*s\n", (int)strcspn(commands[0].examples, "\n"), commands[0].examples);
 }
 
 static bool find(const char *word, const struct command **found)
 {
-    const char *names[COMMANDS];
+    const char *names[COMMANDS + 2] = {[COMMANDS] = "completion", "help"};
     for (size_t i = 0; i < COMMANDS; i++) {
         names[i] = commands[i].name;
         if (strcmp(names[i], word) == 0) *found = &commands[i];
     }
     if (*found) return true;
-    const char *nearest = options_nearest(word, names, COMMANDS);
+    const char *nearest = options_nearest(word, names, COMMANDS + 2);
     return fail(STATUS_USAGE, "unknown command '%s'%s%s%s", word, nearest ? "; did you mean " : "",
                 nearest ? nearest : "", nearest ? "?" : " (see oedit --help)");
 }
@@ -120,22 +157,43 @@ static bool run(const struct command *command, int argc, char **argv)
     return command->run(&args);
 }
 
-int main(int argc, char **argv)
+static bool named(const char *word, int argc, char **argv)
 {
-    const char *word = argc > 1 ? argv[1] : "--help";
-    if (strcmp(word, "--version") == 0) {
-        printf("oedit %s, MIT licence\n", OEDIT_VERSION);
-        return STATUS_OK;
-    }
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
-        usage(argc > 1 ? stdout : stderr);
-        return argc > 1 ? STATUS_OK : STATUS_USAGE;
-    }
     const struct command *command = NULL;
     json_watch();
-    char list[] = "devices";
-    if (strcmp(word, "--list-devices") == 0) word = list;
-    bool ok = find(word, &command) && run(command, argc - 1, argv + 1);
+    return find(word, &command) && run(command, argc, argv);
+}
+
+// oedit help, help --man, help COMMAND
+static bool help(int argc, char **argv)
+{
+    char wanted[] = "--help", *words[] = {argv[0], wanted, NULL};
+    if (argc == 1) usage(stdout);
+    else if (strcmp(argv[1], "--man") == 0) manual_print(commands, COMMANDS);
+    else return named(argv[1], 2, words);
+    return true;
+}
+
+static bool completion(int argc, char **argv)
+{
+    if (argc == 2) return completion_print(commands, COMMANDS, argv[1]);
+    return fail(STATUS_USAGE, "completion: wanted one word, bash, zsh or fish");
+}
+
+int main(int argc, char **argv)
+{
+    bool ok = true;
+    const char *word = argc > 1 ? argv[1] : "";
+    if (argc < 2) {
+        guide();
+        return STATUS_USAGE;
+    }
+    if (strcmp(word, "--version") == 0) version();
+    else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) usage(stdout);
+    else if (strcmp(word, "help") == 0) ok = help(argc - 1, argv + 1);
+    else if (strcmp(word, "completion") == 0) ok = completion(argc - 1, argv + 1);
+    else if (strcmp(word, "--list-devices") == 0) ok = named("devices", argc - 1, argv + 1);
+    else ok = named(word, argc - 1, argv + 1);
     if (ok && (fflush(stdout) != 0 || ferror(stdout))) ok = fail(STATUS_FAILED, "cannot write stdout");
     if (ok) return STATUS_OK;
     fprintf(stderr, "error: %s\n", status_message());

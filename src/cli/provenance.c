@@ -13,7 +13,8 @@
 
 // What an edited model says of itself.
 struct claim {
-    char base[33], tensor[64], hash[33]; // hash: of the tensor's bytes
+    char base[33];
+    char tensors[64 * LAYERS_MAX], hashes[34 * LAYERS_MAX]; // of their bytes; spaces between
     size_t records;                      // of the journal when the model was written
     uint64_t seal;                       // of the last of them
 };
@@ -35,8 +36,8 @@ static bool claim_read(struct claim *c, const struct weights *w)
     *c = (struct claim){0};
     if (!note(w, "oedit.journal", journal, sizeof journal) ||
         !note(w, "oedit.base_hash", c->base, sizeof c->base) ||
-        !note(w, "oedit.tensor", c->tensor, sizeof c->tensor) ||
-        !note(w, "oedit.tensor_hash", c->hash, sizeof c->hash))
+        !note(w, "oedit.tensor", c->tensors, sizeof c->tensors) ||
+        !note(w, "oedit.tensor_hash", c->hashes, sizeof c->hashes))
         return false;
     if (sscanf(journal, "%zu %llx", &c->records, &seal) != 2 || c->records == 0)
         return fail(STATUS_BAD_DATA, "%s: oedit.journal is '%s', wanted a number and a checksum",
@@ -45,16 +46,45 @@ static bool claim_read(struct claim *c, const struct weights *w)
     return true;
 }
 
-// Is the tensor what was written?
-static bool tensor_check(const struct claim *c, const struct weights *w, const struct tensor **t)
+// The next word of a list, which it leaves behind; NULL: there is none.
+static char *word_take(char **list)
 {
-    char hash[33];
-    *t = weights_find(w, c->tensor);
-    if (!*t) return fail(STATUS_BAD_DATA, "%s has no tensor %s", w->path, c->tensor);
-    save_hash((*t)->data, (*t)->bytes, hash);
-    return strcmp(hash, c->hash) == 0 ||
-           fail(STATUS_FAILED, "%s: tensor %s is not what was written: its hash is %s, wanted %s",
-                w->path, c->tensor, hash, c->hash);
+    char *word = *list, *end = word + strcspn(word, " ");
+    if (*word == '\0') return NULL;
+    *list = end + (*end == ' ');
+    *end = '\0';
+    return word;
+}
+
+struct edited { // the tensors that were written
+    const struct tensor *tensors[LAYERS_MAX];
+    uint32_t count;
+};
+
+static bool edited_has(const struct edited *edited, const char *name)
+{
+    for (uint32_t i = 0; i < edited->count; i++)
+        if (strcmp(edited->tensors[i]->name, name) == 0) return true;
+    return false;
+}
+
+// Are the tensors what was written?
+static bool tensors_check(const struct claim *c, const struct weights *w, struct edited *edited)
+{
+    struct claim words = *c;
+    char *names = words.tensors, *hashes = words.hashes, *name, hash[33];
+    while ((name = word_take(&names)) && edited->count < LAYERS_MAX) {
+        const char *wanted = word_take(&hashes);
+        const struct tensor *t = weights_find(w, name);
+        if (!t) return fail(STATUS_BAD_DATA, "%s has no tensor %s", w->path, name);
+        save_hash(t->data, t->bytes, hash);
+        if (!wanted || strcmp(hash, wanted) != 0)
+            return fail(STATUS_FAILED,
+                        "%s: tensor %s is not what was written: its hash is %s, wanted %s",
+                        w->path, name, hash, wanted ? wanted : "(none)");
+        edited->tensors[edited->count++] = t;
+    }
+    return true;
 }
 
 // The journal as it was when the model was written, a part of the one that is there.
@@ -88,11 +118,11 @@ static bool same_bits(const struct tensor *t, const float *matrix)
 
 // All other tensors are the base's, byte for byte.
 static bool others_check(const struct weights *w, const struct weights *base,
-                         const struct tensor *edited)
+                         const struct edited *edited)
 {
     for (size_t i = 0; i < base->count; i++) {
         const struct tensor *a = &base->tensors[i], *b = weights_find(w, a->name);
-        if (b == edited) continue;
+        if (edited_has(edited, a->name)) continue;
         if (!b || a->dtype != b->dtype || a->bytes != b->bytes ||
             memcmp(a->data, b->data, a->bytes) != 0)
             return fail(STATUS_FAILED, "%s: tensor %s is not the base's", w->path, a->name);
@@ -101,27 +131,48 @@ static bool others_check(const struct weights *w, const struct weights *base,
            fail(STATUS_FAILED, "%s has %zu tensors, its base %zu", w->path, w->count, base->count);
 }
 
-static bool base_check(const struct args *args, const struct journal *then,
-                       const struct weights *w, const struct tensor *edited)
+// Is the tensor what the journal makes of the base's?
+static bool sum_check(struct opened *o, const struct journal *then, const struct weights *w,
+                      const struct tensor *base, struct buffer *sum)
 {
-    struct opened o = {0};
-    const struct tensor *tensor;
-    struct buffer *sum = NULL;
-    float *matrix = mem_new(edited->rows * edited->cols, sizeof *matrix, "a matrix");
-    bool ok = matrix && opened_device(&o, args) && weights_open(&o.weights, args->base) &&
-              journal_matrix(then, &o.weights, &o.dev, &tensor, &sum);
-    if (ok && (tensor->rows != edited->rows || tensor->cols != edited->cols ||
-               (edited->dtype != DTYPE_F32 && edited->dtype != DTYPE_F16)))
-        ok = fail(STATUS_FAILED, "%s: tensor %s has another shape or type than an edit's", w->path,
-                  edited->name);
-    ok = ok && buffer_read(&o.dev, sum, 0, matrix, edited->rows * edited->cols * sizeof *matrix);
+    const struct tensor *edited = weights_find(w, base->name);
+    const uint64_t n = base->rows * base->cols;
+    if (!edited || base->rows != edited->rows || base->cols != edited->cols ||
+        (edited->dtype != DTYPE_F32 && edited->dtype != DTYPE_F16))
+        return fail(STATUS_FAILED, "%s: tensor %s has another shape or type than an edit's",
+                    w->path, base->name);
+    float *matrix = mem_new(n, sizeof *matrix, "a matrix");
+    bool ok = matrix && buffer_read(&o->dev, sum, 0, matrix, n * sizeof *matrix);
     if (ok && !same_bits(edited, matrix))
         ok = fail(STATUS_FAILED, "%s: tensor %s is not base and edits summed on %s (the journal's "
-                                 "device is %.200s)", w->path, edited->name, o.dev.info.name,
+                                 "device is %.200s)", w->path, edited->name, o->dev.info.name,
                   journal_setting(&then->header, "device"));
-    ok = ok && others_check(w, &o.weights, edited);
-    buffer_free(&o.dev, &sum);
     free(matrix);
+    return ok;
+}
+
+// All that the journal changes, and it alone, was written.
+static bool base_check(const struct args *args, const struct journal *then,
+                       const struct weights *w, const struct edited *edited)
+{
+    struct opened o = {0};
+    bool ok = opened_device(&o, args) && weights_open(&o.weights, args->base);
+    uint32_t changed = 0;
+    for (size_t i = 0; ok && (i < then->header.tensor_count || i == 0); i++) {
+        const struct tensor *tensor;
+        struct buffer *sum = NULL;
+        ok = journal_matrix(then, &o.weights, &o.dev, i, &tensor, &sum);
+        if (ok && sum && !edited_has(edited, tensor->name))
+            ok = fail(STATUS_FAILED, "%s: the journal edits tensor %s, which was not written",
+                      w->path, tensor->name);
+        if (ok && sum) ok = sum_check(&o, then, w, tensor, sum);
+        changed += sum != NULL;
+        buffer_free(&o.dev, &sum);
+    }
+    if (ok && changed != edited->count)
+        ok = fail(STATUS_FAILED, "%s: %u tensors were written, the journal edits %u", w->path,
+                  edited->count, changed);
+    ok = ok && others_check(w, &o.weights, edited);
     return opened_end(&o, args, ok);
 }
 
@@ -137,18 +188,20 @@ static void report(const struct args *args, const struct journal *j, const struc
     }
     printf("%s: %zu edits of %s, as %s has them%s\n", args->words[0], edits, c->base, j->where,
            later ? " (which went on since)" : "");
-    printf("tensor %s is as it was written\n", c->tensor);
+    bool several = strchr(c->tensors, ' ') != NULL;
+    printf("tensor%s %s %s as %s written\n", several ? "s" : "", c->tensors,
+           several ? "are" : "is", several ? "they were" : "it was");
     if (args->base) printf("base and edits give the same bits; all other tensors are the base's\n");
 }
 
 static bool verify(const struct args *args, const struct weights *w, const struct journal *j)
 {
     struct claim claim;
-    const struct tensor *edited;
+    struct edited edited = {0};
     struct journal then = {0};
-    bool ok = claim_read(&claim, w) && tensor_check(&claim, w, &edited) &&
+    bool ok = claim_read(&claim, w) && tensors_check(&claim, w, &edited) &&
               journal_check(&claim, w, j, &then) &&
-              (!args->base || base_check(args, &then, w, edited));
+              (!args->base || base_check(args, &then, w, &edited));
     if (ok) report(args, j, &then, &claim);
     journal_free(&then);
     return ok;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <xxhash.h>
 
@@ -13,6 +14,7 @@
 #include "base/status.h"
 #include "cli/edit_run.h"
 #include "edit/stored.h"
+#include "io/folder_out.h"
 #include "io/pack.h"
 
 void save_hash(const void *data, size_t bytes, char hash[static 33])
@@ -51,36 +53,76 @@ static char *run_text(const struct journal *j)
     return text;
 }
 
-// Nothing here is of this run or machine: a journal gives the same file everywhere.
-static bool write(const struct save *s, const char *path, const struct tensor *t,
-                  const float *matrix, const char *run)
+// The names of the changed tensors, or the hashes of what will stand in them; spaces between.
+static char *joined(const struct replacement *edits, uint32_t count, bool hashes)
 {
-    char hash[33], state[48] = "";
+    size_t room = 1, used = 0;
+    for (uint32_t i = 0; i < count; i++) room += strlen(edits[i].tensor->name) + 34;
+    char *text = mem_new(room, 1, "the provenance");
+    for (uint32_t i = 0; text && i < count; i++) {
+        const struct replacement *r = &edits[i];
+        char hash[33];
+        if (hashes && !matrix_hash(r->data, r->tensor->rows * r->tensor->cols, r->dtype, hash)) {
+            free(text);
+            return NULL;
+        }
+        used += (size_t)snprintf(text + used, room - used, "%s%s", i ? " " : "",
+                                 hashes ? hash : r->tensor->name);
+    }
+    return text;
+}
+
+// Nothing here is of this run or machine: a journal gives the same file everywhere.
+static bool write_as(const struct save *s, const char *path, const struct replacement *edits,
+                  const char *run)
+{
+    char state[48] = "";
     const struct journal *j = s->journal;
     if (j->record_count)
         snprintf(state, sizeof state, "%zu %016llx", j->record_count,
                  (unsigned long long)j->seals[j->record_count - 1].sum);
-    struct replacement edit = {.tensor = t, .data = matrix, .dtype = s->dtype};
+    char *names = joined(edits, s->count, false), *hashes = joined(edits, s->count, true);
     struct meta notes[] = {
         {.key = "oedit.version", .kind = META_TEXT, .text = journal_setting(&j->header, "version")},
         {.key = "oedit.base_hash", .kind = META_TEXT, .text = journal_setting(&j->header, "model")},
         {.key = "oedit.edits", .kind = META_U32, .u32 = s->edits},
         {.key = "oedit.run", .kind = META_TEXT, .text = run},
-        {.key = "oedit.tensor", .kind = META_TEXT, .text = t->name},
-        {.key = "oedit.tensor_hash", .kind = META_TEXT, .text = hash},
+        {.key = "oedit.tensor", .kind = META_TEXT, .text = names},
+        {.key = "oedit.tensor_hash", .kind = META_TEXT, .text = hashes},
         {.key = "oedit.journal", .kind = META_TEXT, .text = state}};
-    return matrix_hash(matrix, t->rows * t->cols, s->dtype, hash) &&
-           weights_write(s->weights, path, &edit, 1, notes, sizeof notes / sizeof *notes);
+    bool ok = names && hashes && weights_write(s->weights, path, edits, s->count, notes,
+                                               sizeof notes / sizeof *notes);
+    free(names);
+    free(hashes);
+    return ok;
 }
 
 // An output that cannot be written must be known before hours of work, not after.
+static bool folder_check(const char *path)
+{
+    size_t length = strlen(path);
+    if (length && path[length - 1] == '/')
+        return fail(STATUS_USAGE, "--out %s: wanted a folder's name without the last slash", path);
+    char *inside = mem_new(length + 2, 1, "a path");
+    if (!inside) return false;
+    bool ok = folder_out_check(path, "config.json");
+    if (ok) { // a file beside it tells whether the folder can be made
+        struct file_out probe;
+        snprintf(inside, length + 2, "%s~", path);
+        ok = file_out_open(&probe, inside);
+        if (ok) file_out_close(&probe, false);
+    }
+    free(inside);
+    return ok;
+}
+
 bool save_check(const char *path, const char *model)
 {
-    struct stat in, out;
+    struct stat out;
     if (!path) return fail(STATUS_USAGE, "--out: wanted a file for the edited model (-o FILE)");
-    if (stat(path, &out) == 0 && stat(model, &in) == 0 && in.st_dev == out.st_dev &&
-        in.st_ino == out.st_ino)
+    if (file_same(path, model))
         return fail(STATUS_USAGE, "--out %s: that is the model itself, wanted another file", path);
+    if (weights_is_folder(model)) return folder_check(path);
     if (stat(path, &out) == 0 && !S_ISREG(out.st_mode))
         return fail(STATUS_USAGE, "--out %s: wanted the name of a file", path);
     struct file_out probe;
@@ -90,12 +132,13 @@ bool save_check(const char *path, const char *model)
 }
 
 // A type with few bits rounds the matrix; what that does to the edits is said.
-static bool rounding_say(const struct save *s, const struct tensor *t, const float *matrix)
+static bool rounding_say(const struct save *s, const struct tensor *t, const float *matrix,
+                         enum dtype dtype)
 {
     struct stored stored;
-    if (s->dtype == DTYPE_F32) return true;
-    if (!stored_measure(s->dev, t, matrix, s->dtype, &stored)) return false;
-    const char *name = dtype_table[s->dtype].name;
+    if (dtype == DTYPE_F32) return true;
+    if (!stored_measure(s->dev, t, matrix, dtype, &stored)) return false;
+    const char *name = dtype_table[dtype].name;
     if (stored.error > 0.5 * stored.edit)
         log_warn("stored as %s the edited matrix is %.3g off, while the edits change it by %.3g and "
                  "%.0f%% of them is left; --out-type f32 or f16 keeps them", name, stored.error,
@@ -106,30 +149,56 @@ static bool rounding_say(const struct save *s, const struct tensor *t, const flo
     return true;
 }
 
-enum dtype save_dtype(int choice, const struct weights *weights, uint32_t layer)
+// The dtype that --out-type's choice means for a matrix.
+static enum dtype dtype_of(int choice, const struct tensor *tensor)
 {
     static const enum dtype types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0};
     const bool same = choice == sizeof types / sizeof *types;
-    return same ? weights_part(weights, PART_FFN_DOWN, layer)->dtype : types[choice];
+    return same ? tensor->dtype : types[choice];
+}
+
+static bool matrix_read(const struct save *s, const struct change *c, struct replacement *edit)
+{
+    const struct tensor *t = weights_part(s->weights, PART_FFN_DOWN, c->layer);
+    const uint64_t n = t->rows * t->cols;
+    float *matrix = mem_new(n, sizeof *matrix, "the edited matrix");
+    *edit = (struct replacement){.tensor = t, .data = matrix, .dtype = dtype_of(s->out_type, t)};
+    return matrix && buffer_read(s->dev, c->matrix, 0, matrix, n * sizeof *matrix) &&
+           rounding_say(s, t, matrix, edit->dtype);
+}
+
+static bool changed_write(const struct save *s, const char *path)
+{
+    struct replacement *edits = mem_new(s->count, sizeof *edits, "the edited matrices");
+    char *run = run_text(s->journal);
+    bool ok = edits && run;
+    for (uint32_t i = 0; edits && i < s->count; i++) edits[i] = (struct replacement){0};
+    for (uint32_t i = 0; ok && i < s->count; i++) ok = matrix_read(s, &s->changes[i], &edits[i]);
+    ok = ok && write_as(s, path, edits, run);
+    for (uint32_t i = 0; edits && i < s->count; i++) free((float *)edits[i].data);
+    free(edits);
+    cJSON_free(run);
+    return ok;
 }
 
 bool save_model(const struct save *s, const char *path)
 {
     const char *before = account_phase(&s->dev->account, "save");
-    const struct tensor *t = weights_part(s->weights, PART_FFN_DOWN, s->layer);
-    uint64_t n = t->rows * t->cols;
-    bool ok;
-    if (s->edits == 0) {
-        ok = weights_write(s->weights, path, NULL, 0, NULL, 0);
-    } else {
-        float *matrix = mem_new(n, sizeof *matrix, "the edited matrix");
-        char *run = run_text(s->journal);
-        ok = matrix && run && buffer_read(s->dev, s->matrix, 0, matrix, n * sizeof *matrix) &&
-             rounding_say(s, t, matrix) && write(s, path, t, matrix, run);
-        cJSON_free(run);
-        free(matrix);
-    }
+    bool ok = s->edits ? changed_write(s, path) : weights_write(s->weights, path, NULL, 0, NULL, 0);
     account_phase(&s->dev->account, before);
     if (ok) log_say("wrote %s", path);
     return ok;
+}
+
+bool save_editor(struct save *s, struct editor *e, const char *path)
+{
+    struct change changes[LAYERS_MAX];
+    s->count = s->edits = 0;
+    for (uint32_t i = 0; i < e->site_count; i++) {
+        const struct site *site = &e->sites[i];
+        if (site->edits) changes[s->count++] = (struct change){site->layer, site->matrix};
+        s->edits += site->edits;
+    }
+    s->changes = changes;
+    return save_model(s, path);
 }

@@ -106,9 +106,9 @@ static bool edit_all(struct session *s, struct device *dev, uint32_t run, struct
               settings(&options.hparams, &s->model.config, runs[run].solver) &&
               editor_open(&s->editor, &s->model, &s->weights, &s->tokenizer, &options);
     uint64_t bytes = ok ? 4ull * s->model.config.dim * s->model.config.ffn : 0;
-    ok = ok && buffer_read(dev, s->model.edited, 0, before, bytes) &&
+    ok = ok && buffer_read(dev, s->model.layers[1].edited, 0, before, bytes) &&
          sequence_run(&s->editor, s->facts.requests, (uint32_t)s->facts.count, on_edit, r) &&
-         buffer_read(dev, s->model.edited, 0, after, bytes);
+         buffer_read(dev, s->model.layers[1].edited, 0, after, bytes);
     hparams_free(&options.hparams);
     free(ids);
     return ok;

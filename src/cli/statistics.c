@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/commands.h"
+#include "cli/grad_text.h"
 #include "cli/opened.h"
 #include "cli/settings.h"
 #include "edit/stats.h"
@@ -55,6 +56,7 @@ static cJSON *about(const struct hparams *h, const struct corpus *corpus)
     cJSON_AddNumberToObject(root, "layer", h->layer);
     cJSON_AddNumberToObject(root, "tokens", corpus->count);
     cJSON_AddNumberToObject(root, "block", corpus->block);
+    if (corpus->starts) cJSON_AddNumberToObject(root, "statements", corpus->start_count);
     cJSON_AddStringToObject(root, "text", corpus->source);
     return root;
 }
@@ -96,8 +98,11 @@ bool command_grad(const struct args *args)
     struct corpus corpus = {0};
     struct buffer *rows = NULL;
     float *values = NULL;
-    bool ok = opened_start(&o, args) && settings_open(&h, args, &o.model.config) &&
-              corpus_open(&corpus, &o, args, &h, h.grad_tokens);
+    bool ok = grad_text_check(args) && opened_start(&o, args) &&
+              settings_open(&h, args, &o.model.config) &&
+              (h.grad_source ? grad_text_open(&corpus, args, &o.tokenizer, &h,
+                                              args->tokens ? args->tokens : h.grad_tokens)
+                             : corpus_open(&corpus, &o, args, &h, h.grad_tokens));
     uint32_t dim = o.model.config.dim;
     values = ok ? mem_new(dim, sizeof *values, "singular values") : NULL;
     ok = ok && values &&

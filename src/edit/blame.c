@@ -32,7 +32,7 @@ bool edit_blame(struct editor *e, const struct edit *edit, const struct penalty 
     again.first = 0;
     // Whether it fails on the way does not matter: watch_end says what is to be said.
     (void)(watch_start(&watch, e->model->dev) &&
-           prepare(&prepared, e->model, edit->prompts, 1, e->hparams.layer) &&
+           prepare(&prepared, e->model, edit->prompts, 1, &e->site->layer, 1) &&
            value_find(e, &again, penalties));
     watch_end(&watch, where, edit->diverged ? remedy : NULL);
     prepared_free(&prepared);

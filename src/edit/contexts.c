@@ -4,16 +4,27 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "model/generate.h"
 
 static const char *const starts[] = {"The", "Therefore", "Because", "I", "You"};
 enum { STARTS = 5, TOP = 5 }; // ROME samples among the 5 best
 
-// Line ends would put the prompt into another paragraph; the published prefixes have none.
-static void one_line(char *text)
+// Line ends would put the prompt into another paragraph; the published prefixes have none. The
+// blank that some tokenizers put before a text goes, and so do bytes of a character that was not
+// finished.
+static void tidy(char *text)
 {
-    for (; *text; text++)
-        if (*text == '\n' || *text == '\r') *text = ' ';
+    size_t size = strlen(text), kept = 0;
+    for (size_t at = *text == ' ', step; at < size; at += step) {
+        size_t whole = utf8_size(text + at, size - at);
+        bool line = text[at] == '\n' || text[at] == '\r';
+        step = whole ? whole : 1;
+        memmove(text + kept, text + at, whole);
+        if (line) text[kept] = ' ';
+        kept += whole;
+    }
+    text[kept] = '\0';
 }
 
 static bool copy_given(struct contexts *c, const struct hparams *h)
@@ -49,7 +60,7 @@ static bool sample(struct contexts *c, const struct model *model,
         size_t size;
         ok = tokenizer_decode(tokenizer, texts[i].tokens, texts[i].count, true,
                               &c->texts[c->count], &size);
-        if (ok) one_line(c->texts[c->count++]);
+        if (ok) tidy(c->texts[c->count++]);
     }
     for (uint32_t i = 0; texts && i < count; i++) free(texts[i].tokens);
     free(texts);

@@ -17,9 +17,11 @@
 // Own samples: many short texts, so that every step of the generation is a large batch.
 enum { OWN_BLOCK = 128, OWN_TEXTS = 32, OWN_TOP = 50 };
 
-static void identify(struct corpus *c)
+void corpus_identify(struct corpus *c)
 {
     c->id = XXH3_64bits_withSeed(c->tokens, c->count * sizeof *c->tokens, c->block);
+    if (c->starts)
+        c->id = XXH3_64bits_withSeed(c->starts, c->start_count * sizeof *c->starts, c->id);
 }
 
 bool corpus_from_file(struct corpus *c, const struct tokenizer *tokenizer, const char *path,
@@ -46,7 +48,7 @@ bool corpus_from_file(struct corpus *c, const struct tokenizer *tokenizer, const
         c->count = list.count < limit ? (uint32_t)list.count : limit;
         c->tokens = list.ids;
         list.ids = NULL;
-        identify(c);
+        corpus_identify(c);
     }
     free(text);
     token_list_free(&list);
@@ -59,7 +61,7 @@ bool corpus_from_ids(struct corpus *c, const uint32_t *ids, uint32_t count, uint
     c->tokens = mem_new(count, sizeof *c->tokens, "a text");
     if (!c->tokens) return false;
     memcpy(c->tokens, ids, count * sizeof *ids);
-    identify(c);
+    corpus_identify(c);
     return true;
 }
 
@@ -111,7 +113,7 @@ bool corpus_from_model(struct corpus *c, struct model *model, struct weights *we
         progress_end(&bar);
         ok = ok && store_save(name, c->count, 1, (const float *)(const void *)c->tokens);
     }
-    if (ok) identify(c);
+    if (ok) corpus_identify(c);
     return ok;
 }
 
@@ -119,23 +121,30 @@ struct corpus corpus_part(const struct corpus *c, uint32_t limit)
 {
     struct corpus part = *c;
     if (limit < part.count) part.count = limit;
-    identify(&part);
+    while (part.start_count && part.starts[part.start_count - 1] >= part.count) part.start_count--;
+    corpus_identify(&part);
     return part;
 }
 
 void corpus_free(struct corpus *c)
 {
     free(c->tokens);
+    free(c->starts);
     *c = (struct corpus){0};
 }
 
 uint32_t corpus_blocks(const struct corpus *c)
 {
-    return CEIL(c->count, c->block);
+    return c->starts ? c->start_count : CEIL(c->count, c->block);
 }
 
 void corpus_block(const struct corpus *c, uint32_t i, uint32_t *begin, uint32_t *end)
 {
+    if (c->starts) {
+        *begin = c->starts[i];
+        *end = i + 1 < c->start_count ? c->starts[i + 1] : c->count;
+        return;
+    }
     *begin = i * c->block;
     *end = c->count - *begin < c->block ? c->count : *begin + c->block;
 }

@@ -6,7 +6,9 @@
 struct corpus {
     uint32_t *tokens; // [count]
     uint32_t count, block; // the last block may be shorter
-    uint64_t id;           // hash of tokens and block
+    uint32_t *starts;      // where each text begins [start_count]; NULL: one text, cut into blocks
+    uint32_t start_count;
+    uint64_t id;           // hash of tokens, starts and block
     bool unkept;           // what is made of it neither comes from the cache nor goes there
     char source[64];       // for messages: where it is from
 };
@@ -19,6 +21,7 @@ bool corpus_from_ids(struct corpus *corpus, const uint32_t *ids, uint32_t count,
 // At least `limit` tokens sampled from the model itself, 32 texts at a time; kept in the cache.
 bool corpus_from_model(struct corpus *corpus, struct model *model, struct weights *weights,
                        const struct tokenizer *tokenizer, uint32_t limit, uint64_t seed);
+void corpus_identify(struct corpus *corpus); // sets id
 void corpus_free(struct corpus *corpus);
 // Its first `limit` tokens, in the same memory: not to be freed.
 struct corpus corpus_part(const struct corpus *corpus, uint32_t limit);

@@ -4,7 +4,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "edit/choose.h"
+#include "edit/controls.h"
 #include "edit/guards.h"
+#include "edit/memory.h"
 #include "edit/sequence.h"
 #include "edit/solvers.h"
 #include "edit/stats.h"
@@ -50,25 +53,6 @@ static bool vectors(struct editor *e)
            buffer_new(dev, 64, "scalars", &e->scalars);
 }
 
-// Directions whose singular value is rounding error mean nothing: they are never used.
-static uint32_t meaningful(const float *values, uint32_t dim, uint32_t ffn)
-{
-    uint32_t count = 0;
-    while (count < dim && values[count] > (float)ffn * 6e-8f * values[0]) count++;
-    return count;
-}
-
-static bool directions(struct editor *e, struct weights *weights, const struct corpus *corpus)
-{
-    uint32_t dim = e->model->config.dim;
-    float *values = mem_new(dim, sizeof *values, "singular values");
-    bool ok = values && stats_directions(e->model, weights, corpus, e->hparams.layer,
-                                         &e->directions, values);
-    if (ok) e->direction_count = meaningful(values, dim, e->model->config.ffn);
-    free(values);
-    return ok;
-}
-
 // Text that nobody gave is dear: sampled, and only as much as gives C full rank with room.
 static bool corpus_open(struct editor *e, struct weights *weights,
                         const struct sequence_options *o, struct corpus *corpus)
@@ -80,57 +64,103 @@ static bool corpus_open(struct editor *e, struct weights *weights,
     return corpus_from_model(corpus, e->model, weights, e->tokenizer, tokens, o->seed);
 }
 
-// C is factored once; that it can be solved with is known before the first edit.
-static bool moment_factor(struct editor *e)
+// C over much text, grad G over less of the same; of every layer before any is changed.
+static bool statistics(struct editor *e, struct weights *weights, const struct sequence_options *o)
 {
-    const uint32_t ffn = e->model->config.ffn;
-    struct solve_report report = {0};
-    if (!factor_new(e->model->dev, e->moment, ffn, e->hparams.ridge, &e->factor) ||
-        !factor_check(&e->factor, &e->condition, &report))
-        return false;
-    log_detail("C [%u, %u] of layer %u: condition about %.2g with ridge %g; solved in %u steps of "
-               "refinement, the last of %.1e", ffn, ffn, e->hparams.layer, e->condition,
-               e->hparams.ridge, report.steps, report.correction);
-    if (e->condition > 1e6)
-        log_warn("C of layer %u has a condition of about %.1e, over 1e6: a larger --ridge or more "
-                 "text makes edits less sensitive to rounding", e->hparams.layer, e->condition);
+    struct corpus corpus = {0};
+    if (e->solver->make && !e->guard->directions) return true; // needs neither C nor grad G
+    bool ok = corpus_open(e, weights, o, &corpus);
+    corpus.unkept = o->unkept;
+    struct corpus part = {0};
+    const bool directions = e->guard->directions && e->hparams.ablate != ABLATE_GRAD;
+    if (ok) part = corpus_part(&corpus, o->text ? e->hparams.grad_tokens : corpus.count / 4);
+    if (ok && directions && e->hparams.grad_source) {
+        part = *o->grad;
+        part.unkept = o->unkept;
+        e->grad_id = part.id;
+    }
+    for (uint32_t i = 0; ok && i < e->site_count; i++)
+        ok = site_measure(&e->sites[i], e->model, weights, &e->hparams, e->solver->null_space,
+                          e->solver->make ? NULL : &corpus, directions ? &part : NULL);
+    e->text_id = corpus.id;
+    corpus_free(&corpus);
+    return ok;
+}
+
+static bool sites_new(struct editor *e)
+{
+    const struct hparams *h = &e->hparams;
+    uint32_t count = h->layer_count ? h->layer_count : 1;
+    e->sites = e->site = mem_new(count, sizeof *e->sites, "edited layers");
+    if (!e->sites) return false;
+    if (e->guard->several && count < 2)
+        return fail(STATUS_USAGE, "--guard %s: got one layer, wanted several to choose from, as "
+                                  "--layers 5-10", e->guard->name);
+    e->site_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct site *site = &e->sites[i];
+        site->layer = h->layer_count ? h->layers[i] : h->layer;
+        if (site->layer >= e->model->config.layers)
+            return fail(STATUS_USAGE, "%s: got %u, the model has layers 0 to %u",
+                        h->layer_count ? "--layers" : "--layer", site->layer,
+                        e->model->config.layers - 1);
+    }
     return true;
 }
 
-// C over much text, grad G over less of the same.
-static bool statistics(struct editor *e, struct weights *weights, const struct sequence_options *o)
+// Makes the matrices writable and lets the guard begin.
+static bool sites_start(struct editor *e)
 {
-    const struct hparams *h = &e->hparams;
-    struct corpus corpus = {0};
-    bool ok = corpus_open(e, weights, o, &corpus);
-    corpus.unkept = o->unkept;
-    ok = ok && stats_moment(e->model, weights, &corpus, h->layer, &e->moment) &&
-         moment_factor(e);
-    e->text_id = corpus.id;
-    if (ok && e->guard->directions) {
-        struct corpus part = corpus_part(&corpus, o->text ? h->grad_tokens : corpus.count / 4);
-        ok = directions(e, weights, &part);
+    bool ok = true;
+    for (uint32_t i = e->site_count; ok && i-- > 0;) {
+        e->site = &e->sites[i];
+        ok = model_edit(e->model, e->site->layer);
+        e->site->matrix = e->model->layers[e->site->layer].edited;
+        ok = ok && (!e->solver->start || e->solver->start(e)) &&
+             (!e->guard->start || e->guard->start(e));
     }
-    corpus_free(&corpus);
     return ok;
+}
+
+// A guard works on a value's optimisation or on pairs; a solver has to have them.
+static bool axes_fit(const struct editor *e)
+{
+    const struct solver *s = e->solver;
+    const struct guard *g = e->guard;
+    if (s->make && (g->key || g->loss))
+        return fail(STATUS_USAGE, "--guard %s changes %s, which solver %s has not", g->name,
+                    g->key ? "k*" : "the optimisation of v*", s->name);
+    if (s->dense && (g->project || g->commit))
+        return fail(STATUS_USAGE, "--guard %s projects pairs, the updates of solver %s are dense",
+                    g->name, s->name);
+    if (s->make && e->site_count > 1)
+        return fail(STATUS_USAGE, "--layers: layers are chosen by v*, which solver %s has not",
+                    s->name);
+    return true;
 }
 
 bool editor_open(struct editor *e, struct model *model, struct weights *weights,
                  const struct tokenizer *tokenizer, struct sequence_options *o)
 {
     *e = (struct editor){.model = model, .tokenizer = tokenizer, .hparams = o->hparams,
-                         .solver = solver_find(o->solver), .guard = guard_find(o->guard)};
+                         .solver = solver_find(o->solver), .guard = guard_find(o->guard),
+                         .seed = o->seed};
     o->hparams = (struct hparams){0};
     bool ok = e->solver || fail(STATUS_USAGE, "--solver: unknown solver '%s'", o->solver);
     ok = ok && (e->guard || fail(STATUS_USAGE, "--guard: unknown guard '%s'", o->guard));
-    if (ok && e->hparams.layer >= model->config.layers)
-        ok = fail(STATUS_USAGE, "--layer: got %u, the model has layers 0 to %u", e->hparams.layer,
-                  model->config.layers - 1);
+    if (ok && e->hparams.grad_source && !o->grad)
+        ok = fail(STATUS_USAGE, "--grad-source %s: wanted the text that it names",
+                  grad_source_names[e->hparams.grad_source]);
+    ok = ok && control_settle(&e->hparams, o->guard);
+    if (ok && e->hparams.ablate && !e->guard->directions)
+        ok = fail(STATUS_USAGE, "--ablate %s: guard %s has nothing to leave out, wanted oedit or "
+                                "oedit-plus", ablation_names[e->hparams.ablate], o->guard);
+    ok = ok && sites_new(e) && axes_fit(e) && memory_start(e);
     const char *before = account_phase(&model->dev->account, "contexts");
-    ok = ok && vectors(e) && contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
+    ok = ok && vectors(e) && choose_new(e) &&
+         contexts_new(&e->contexts, model, tokenizer, &e->hparams, o->seed);
     account_phase(&model->dev->account, "statistics");
-    ok = ok && statistics(e, weights, o) && model_edit(model, e->hparams.layer) &&
-         (!e->guard->start || e->guard->start(e));
+    ok = ok && statistics(e, weights, o) && sites_start(e);
     account_phase(&model->dev->account, before);
     if (!ok) editor_close(e);
     return ok;
@@ -140,12 +170,19 @@ void editor_close(struct editor *e)
 {
     if (!e->model) return;
     struct device *dev = e->model->dev;
-    if (e->guard && e->guard->stop) e->guard->stop(e);
-    factor_free(&e->factor);
-    struct buffer **all[] = {&e->moment,      &e->directions, &e->delta,     &e->u, &e->plain_value,
-                             &e->right_value, &e->plain_key,  &e->left_key,  &e->right_key, &e->w,
-                             &e->scalars};
+    for (uint32_t i = 0; i < e->site_count; i++) {
+        e->site = &e->sites[i];
+        if (e->guard && e->guard->stop) e->guard->stop(e);
+        if (e->solver && e->solver->stop) e->solver->stop(e);
+        site_free(e->site, dev);
+    }
+    choose_free(e);
+    memory_stop(e);
+    struct buffer **all[] = {&e->delta,     &e->u,        &e->plain_value, &e->right_value,
+                             &e->plain_key, &e->left_key, &e->right_key,   &e->w,
+                             &e->scalars,   &e->us,       &e->ws};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_free(dev, all[i]);
+    free(e->sites);
     contexts_free(&e->contexts);
     hparams_free(&e->hparams);
     *e = (struct editor){0};

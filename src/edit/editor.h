@@ -3,13 +3,14 @@
 #pragma once
 #include "edit/contexts.h"
 #include "edit/hparams.h"
+#include "edit/mask.h"
 #include "edit/prepare.h"
 #include "edit/prompts.h"
-#include "linalg/project.h"
-#include "linalg/solve.h"
+#include "edit/shelf.h"
+#include "edit/site.h"
 #include "model/model.h"
 
-enum { TRACE_MAX = 10000 };
+enum { TRACE_MAX = 10000, EDIT_VECTORS = 6 };
 
 struct trace { // one look at the loss
     float total, nll, kl, decay, f1, f2, length; // weighted terms of Eq. 13; |delta| before the step
@@ -17,6 +18,13 @@ struct trace { // one look at the loss
 
 // Which prompts' keys an edit's two places of k* average (METHOD 1.2).
 enum key_mean { KEY_PLAIN, KEY_MEAN, KEY_HALF };
+
+// A layer that an edit could have taken (METHOD 2, WilKE).
+struct candidate {
+    uint32_t layer;
+    double score;                  // |delta|^2 |W|_F^2 / |k|^2; NAN: not to be taken
+    double length, w_norm, k_norm; // |delta|, |W|_F, |k*| of the denominator's place
+};
 
 // One edit in the making. Vectors are on the device.
 struct edit {
@@ -27,10 +35,15 @@ struct edit {
     uint32_t number; // T, from 1
     enum key_mean left, right; // of C^-1 k*, and of W k* with the denominator
     bool own_residual;         // R = v* - W k_right instead of v* - W k_plain
+    const struct candidate *candidates; // [candidate_count], by ascending layers; NULL: one layer
+    uint32_t candidate_count;
     struct trace *trace;       // [steps]
     uint32_t steps, chosen; // looks at the loss; the one at the delta that was taken, from 0
     double v0, length, s, realised, kept, u_norm, w_norm, k_norm, milliseconds;
     uint32_t r, q;
+    uint32_t rank; // pairs: 1 in editor->u, w; more in us, ws; 0: editor->dense is dW
+    uint32_t note_count; // floats of editor->notes
+    const char *why; // a solver's reason for having changed nothing, or NULL
     bool noop;   // nothing was left to write
     bool faulty; // a value was not finite on the way,
     bool diverged; // and it was the optimisation that led there
@@ -43,17 +56,30 @@ struct penalty { // lambda * mean_i g(cos(row i, delta))
 };
 
 struct editor;
+struct journal_edit;
+struct tuning;  // of solver_ft.c
+struct running; // of solver_ultra.c
 
 struct solver {
     const char *name, *cite;
     enum key_mean left, right;
     // From edit and editor->delta, left_key, right_key to the pair editor->u, editor->w.
     bool (*solve)(struct editor *editor, struct edit *edit);
+    // Or, without keys, value and C: from a request to the pairs us, ws, or to editor->dense. Fills
+    // edit->rank, and trace, which has room for one look more than hparams.steps.
+    bool (*make)(struct editor *editor, struct edit *edit);
+    bool dense; // make's updates are dense
+    bool null_space; // keys are projected onto C's null space, and earlier ones always remembered
+    bool (*start)(struct editor *editor);
+    // What an edit of a journal did to the solver's own state.
+    bool (*replay)(struct editor *editor, const struct journal_edit *record);
+    void (*stop)(struct editor *editor); // accepts a start that failed
 };
 
 struct guard { // NULL: leave alone
     const char *name, *cite;
     bool directions; // needs grad G
+    bool several;    // means nothing with a single layer
     bool (*start)(struct editor *editor);
     void (*key)(struct edit *edit);
     // Fills penalties[0] (earlier edits) and [1] (implicit knowledge).
@@ -62,6 +88,9 @@ struct guard { // NULL: leave alone
     bool (*commit)(struct editor *editor, struct edit *edit);  // after W was updated
     // What an edit of a journal did to the guard's own state before its commit.
     bool (*replay)(struct editor *editor, struct edit *edit);
+    // Appends pairs, so that base + pairs are the weights to be written and measured; edits go on
+    // without them (edit/finish.h). base: the tensor as the model's file has it.
+    bool (*finish)(struct device *dev, const struct tensor *base, struct pairs *pairs);
     void (*stop)(struct editor *editor);
 };
 
@@ -71,25 +100,30 @@ struct editor {
     struct hparams hparams;
     const struct solver *solver;
     const struct guard *guard;
+    uint64_t seed;
     struct contexts contexts;
-    struct buffer *moment; // C [ffn, ffn]
-    struct factor factor;
-    double condition; // of C + shift I, estimated
-    // Guards: V, and grad G's left singular vectors as rows, with those in use after Eq. 26.
-    struct basis basis, joint; // V; V and G together (the exact projector)
-    uint32_t joint_rows;       // of G in joint
-    uint32_t freed_rows, freed_against; // rows of G in implicit_, and of V they are freed of
-    struct buffer *directions; // [dim, dim]
-    uint32_t direction_count;  // with singular values above rounding
-    struct buffer *implicit_, *coefficients, *norms_v, *norms_g;
+    struct site *sites; // [site_count], by ascending layers
+    struct site *site;  // the one at work
+    uint32_t site_count;
+    struct mask mask; // a control's: what of dW is written
     // Vectors of the edit at work.
     struct buffer *delta, *u;                               // [dim]
     struct buffer *plain_value, *right_value;               // W k [dim]
     struct buffer *plain_key, *left_key, *right_key, *w;    // [ffn]
     struct buffer *scalars;                                 // a few results of reductions
+    struct buffer *best[EDIT_VECTORS];                      // of the best layer so far
+    struct candidate *candidates;                           // of the edit at work [site_count]
+    struct buffer *us, *ws; // an edit of several pairs: [rank, dim], [rank, ffn]
+    uint32_t room;          // pairs that fit
+    struct buffer *dense;   // a dense edit: dW [dim, ffn]
+    struct buffer *notes;   // of the last edit, for the journal: what `replay` needs
+    struct tuning *tuning;
+    struct running *running;
     uint32_t edits;       // number of the last one
     uint32_t done_before; // requests at the head of the next sequence that a journal has done
     uint64_t text_id;     // of the corpus
+    uint64_t grad_id;     // of grad G's own; 0: it is part of the other
+    struct shelf *shelf;  // of the caller, for several editors of one model; NULL: none
     double medians[2]; // running medians of |dW| and |k|, to warn of outliers
 };
 

@@ -3,4 +3,4 @@
 #include "edit/editor.h"
 
 extern const struct guard *const guards[]; // NULL at the end
-const struct guard *guard_find(const char *name);
+const struct guard *guard_find(const char *name); // controls, too

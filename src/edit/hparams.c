@@ -1,4 +1,4 @@
-#include "edit/hparams.h"
+#include "edit/layers.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ struct asset {
 
 struct field {
     const char *name;
-    enum { WHOLE, REAL } kind;
+    enum { WHOLE, REAL, RARE } kind; // RARE: a real number, told only where it is over 0
     size_t offset;
 };
 
@@ -30,9 +30,12 @@ static const struct field fields[] = {
     FIELD(REAL, lambda2),        FIELD(REAL, lambda3),         FIELD(WHOLE, q_max),
     FIELD(REAL, ridge),          FIELD(WHOLE, contexts),       FIELD(WHOLE, context_short),
     FIELD(WHOLE, context_long),  FIELD(WHOLE, block),          FIELD(WHOLE, stats_tokens),
-    FIELD(WHOLE, grad_tokens),
+    FIELD(WHOLE, grad_tokens),   FIELD(REAL, limit),           FIELD(RARE, key_memory),
+    FIELD(RARE, null_threshold), FIELD(RARE, l2),
 };
 
+const char *const ablation_names[ABLATIONS] = {"none", "grad", "edits", "eq26"};
+const char *const grad_source_names[GRAD_SOURCES] = {"text", "locality", "knowledge", "ascii"};
 const char *const optimizer_names[OPTIMIZERS] = {"adam", "gauss-newton"};
 
 static bool optimizer_read(struct hparams *h, const cJSON *value, const char *where)
@@ -166,10 +169,18 @@ bool hparams_each(const struct hparams *h,
               word(user, "optimizer", optimizer_names[h->optimizer]) &&
               word(user, "cosine", (const char *[]){"square", "abs", "signed"}[h->cosine]) &&
               word(user, "projector", (const char *[]){"paper", "exact"}[h->projector]);
+    char layers[LAYERS_TEXT];
+    layers_text(h, layers);
+    // Told only where they are used: older journals go on without them.
+    ok = ok && (h->layer_count == 0 || word(user, "layers", layers)) &&
+         (!h->ablate || word(user, "ablate", ablation_names[h->ablate])) &&
+         (!h->grad_source || word(user, "grad_source", grad_source_names[h->grad_source])) &&
+         (!(h->knob > 0) || number(user, "knob", h->knob));
     for (size_t i = 0; ok && i < sizeof fields / sizeof *fields; i++) {
         const void *at = (const char *)h + fields[i].offset;
-        ok = number(user, fields[i].name, fields[i].kind == WHOLE ? (double)*(const uint32_t *)at
-                                                                  : *(const double *)at);
+        const bool whole = fields[i].kind == WHOLE;
+        const double value = whole ? (double)*(const uint32_t *)at : *(const double *)at;
+        ok = (fields[i].kind == RARE && !(value > 0)) || number(user, fields[i].name, value);
     }
     return ok;
 }

@@ -14,11 +14,9 @@ static uint32_t prompts_rows(const struct prompts *p)
     return rows;
 }
 
-static void record(struct cmd *cmd, const struct model *model, const struct prepared *p,
-                   const struct pass *pass, uint32_t layer)
+static void keep(struct cmd *cmd, const struct model *model, const struct prepared *p,
+                 const struct acts *acts, uint32_t layer)
 {
-    const struct acts *acts = &pass->acts;
-    pass_key(cmd, model, pass, layer);
     op_axpby(cmd, (struct axpby_args){.x = acts->key->address, .y = p->key->address,
                                       .n = p->rows * model->config.ffn, .alpha = 1});
     op_axpby(cmd, (struct axpby_args){.x = acts->layers[layer].mid->address,
@@ -26,18 +24,33 @@ static void record(struct cmd *cmd, const struct model *model, const struct prep
                                       .alpha = 1});
 }
 
+// Each layer's key, then from its stream on to the next one.
+static void record(struct cmd *cmd, const struct model *model, const struct prepared *p,
+                   const struct pass *pass, const uint32_t *layers, uint32_t layer_count)
+{
+    pass_key(cmd, model, pass, layers[0]);
+    keep(cmd, model, &p[0], &pass->acts, layers[0]);
+    for (uint32_t i = 1; i < layer_count; i++) {
+        forward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, layers[i - 1],
+                       layers[i]);
+        forward_key(cmd, model, &pass->batch, &pass->cache, &pass->acts, layers[i]);
+        keep(cmd, model, &p[i], &pass->acts, layers[i]);
+    }
+}
+
 static bool run(struct prepared *p, const struct model *model, const struct sequence *sequences,
-                uint32_t count, uint32_t layer)
+                uint32_t count, const uint32_t *layers, uint32_t layer_count)
 {
     struct pass pass = {0};
     struct cmd cmd = {0};
-    bool ok = pass_new(&pass, model, sequences, count, layer + 1, false) &&
-              buffer_new(model->dev, (uint64_t)p->rows * model->config.dim * 4, "residuals",
-                         &p->mid) &&
-              buffer_new(model->dev, (uint64_t)p->rows * model->config.ffn * 4, "keys", &p->key);
+    const uint64_t rows = p->rows;
+    bool ok = pass_new(&pass, model, sequences, count, layers[layer_count - 1] + 1, false);
+    for (uint32_t i = 0; ok && i < layer_count; i++)
+        ok = buffer_new(model->dev, rows * model->config.dim * 4, "residuals", &p[i].mid) &&
+             buffer_new(model->dev, rows * model->config.ffn * 4, "keys", &p[i].key);
     if (ok) {
         cmd_start(&cmd, model->dev, false);
-        record(&cmd, model, p, &pass, layer);
+        record(&cmd, model, p, &pass, layers, layer_count);
         ok = cmd_run_once(&cmd);
     }
     cmd_free(&cmd);
@@ -57,29 +70,31 @@ uint32_t prepare_count(const struct prompts *prompts, uint32_t count)
 }
 
 bool prepare(struct prepared *p, const struct model *model, const struct prompts *prompts,
-             uint32_t count, uint32_t layer)
+             uint32_t count, const uint32_t *layers, uint32_t layer_count)
 {
-    *p = (struct prepared){.dev = model->dev};
-    uint32_t sequence_count = 0;
+    uint32_t sequence_count = 0, rows = 0;
     for (uint32_t i = 0; i < count; i++) {
-        p->rows += prompts_rows(&prompts[i]);
+        rows += prompts_rows(&prompts[i]);
         sequence_count += prompts[i].count;
     }
     struct sequence *sequences = mem_new(sequence_count, sizeof *sequences, "sequences");
-    p->first = mem_new(count, sizeof *p->first, "sequences");
-    bool ok = sequences && p->first;
+    uint32_t *first = mem_new(count, sizeof *first, "sequences");
+    for (uint32_t i = 0; i < layer_count; i++)
+        p[i] = (struct prepared){.dev = model->dev, .rows = rows};
+    p->first = first;
+    bool ok = sequences && first;
     uint32_t row = 0, s = 0;
     for (uint32_t i = 0; ok && i < count; i++) {
-        p->first[i] = row;
+        first[i] = row;
         for (uint32_t j = 0; j < prompts[i].count; j++, s++) {
             const struct prompt *q = &prompts[i].items[j];
             sequences[s] = (struct sequence){.tokens = q->tokens, .end = q->count, .slot = row};
             row += q->count;
         }
     }
-    ok = ok && run(p, model, sequences, sequence_count, layer);
+    ok = ok && run(p, model, sequences, sequence_count, layers, layer_count);
     free(sequences);
-    if (!ok) prepared_free(p);
+    for (uint32_t i = 0; i < layer_count && !ok; i++) prepared_free(&p[i]);
     return ok;
 }
 

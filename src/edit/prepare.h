@@ -7,13 +7,15 @@
 struct prepared {
     struct device *dev;
     uint32_t rows;
-    uint32_t *first;          // row of each request's prompt 0 [requests]; its prompts follow
+    uint32_t *first; // row of each request's prompt 0 [requests]; of the lowest layer only
     struct buffer *mid, *key; // [rows, dim], [rows, ffn]
 };
 
 // As many of the `count` requests as fit into a batch (at least one).
 uint32_t prepare_count(const struct prompts *prompts, uint32_t count);
 
+// layers: [layer_count], ascending; prepared: [layer_count], with the same rows. Only the lowest
+// layer's stay as they are while any of the layers is edited.
 bool prepare(struct prepared *prepared, const struct model *model, const struct prompts *prompts,
-             uint32_t count, uint32_t layer);
+             uint32_t count, const uint32_t *layers, uint32_t layer_count);
 void prepared_free(struct prepared *prepared);

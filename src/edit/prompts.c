@@ -14,7 +14,8 @@ bool prompts_continuation(const struct tokenizer *tokenizer, const char *text,
     char *spaced = mem_new(size, 1, "a target");
     if (!spaced) return false;
     snprintf(spaced, size, "%s%s", text[0] == ' ' ? "" : " ", text);
-    bool ok = tokenizer_encode(tokenizer, spaced, strlen(spaced), ENCODE_PLAIN, list);
+    bool ok = tokenizer_encode(tokenizer, spaced, strlen(spaced),
+                               ENCODE_PLAIN | ENCODE_CONTINUES, list);
     free(spaced);
     return ok;
 }

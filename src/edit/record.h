@@ -12,10 +12,16 @@ bool record_plan(struct journal_header *header, struct weights *weights,
 bool record_header(struct journal_header *header, struct weights *weights,
                    const struct editor *editor, uint64_t seed);
 
-// A finished edit; u and w are read into pair [dim + ffn]. Its request is borrowed, its looks
-// are new: to be freed by record_edit_free.
+// Where the numbers of a recorded edit lie on the host; grows.
+struct record_room {
+    float *data;
+    size_t capacity;
+};
+
+// A finished edit; its pairs, or its dW, and its notes are read into room. Its request is borrowed,
+// its looks are new: to be freed by record_edit_free.
 bool record_edit(struct journal_edit *record, const struct editor *editor, const struct edit *edit,
-                 float *pair);
+                 struct record_room *room);
 void record_edit_free(struct journal_edit *record);
 
 // Brings a fresh editor to where it was behind the journal's last edit: weights and guard's state

@@ -8,6 +8,9 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "edit/blame.h"
+#include "edit/choose.h"
+#include "edit/many.h"
+#include "edit/memory.h"
 #include "edit/update.h"
 #include "edit/value.h"
 
@@ -24,9 +27,9 @@ static void key_weights(enum key_mean mean, uint32_t count, float *weights)
     }
 }
 
-static bool key_make(struct editor *e, const struct edit *edit, enum key_mean mean, fbuf y)
+bool key_make(const struct model *model, const struct edit *edit, enum key_mean mean, fbuf y)
 {
-    struct device *dev = e->model->dev;
+    struct device *dev = model->dev;
     const struct prompts *p = edit->prompts;
     uint32_t count = p->count - 1, row = edit->first;
     uint32_t *index = mem_new(count, sizeof *index, "lookups");
@@ -46,7 +49,7 @@ static bool key_make(struct editor *e, const struct edit *edit, enum key_mean me
         op_sum_rows(&cmd, (struct sum_rows_args){.x = edit->prepared->key->address,
                                                  .index = index_buffer->address,
                                                  .weight = weight_buffer->address, .y = y,
-                                                 .count = count, .cols = e->model->config.ffn});
+                                                 .count = count, .cols = model->config.ffn});
         ok = cmd_run_once(&cmd);
         cmd_free(&cmd);
     }
@@ -60,14 +63,14 @@ static bool key_make(struct editor *e, const struct edit *edit, enum key_mean me
 // k* in its places, W k of the plain prompt and of k_right, and their lengths.
 static bool keys_find(struct editor *e, struct edit *edit)
 {
-    const struct weight down = e->model->layers[e->hparams.layer].down;
+    const struct weight down = e->model->layers[e->site->layer].down;
     double v0 = 0, key = 0;
     edit->left = e->solver->left;
     edit->right = e->solver->right;
     if (e->guard->key) e->guard->key(edit);
-    if (!key_make(e, edit, KEY_PLAIN, e->plain_key->address) ||
-        !key_make(e, edit, edit->left, e->left_key->address) ||
-        !key_make(e, edit, edit->right, e->right_key->address))
+    if (!key_make(e->model, edit, KEY_PLAIN, e->plain_key->address) ||
+        !key_make(e->model, edit, edit->left, e->left_key->address) ||
+        !key_make(e->model, edit, edit->right, e->right_key->address))
         return false;
     struct cmd cmd;
     cmd_start(&cmd, e->model->dev, false);
@@ -85,7 +88,7 @@ static bool keys_find(struct editor *e, struct edit *edit)
     char who[WHO_BYTES];
     edit_who(edit, who);
     return fail(STATUS_BAD_DATA, "%s: |%s| of layer %u is %g, wanted more than 0", who,
-                edit->k_norm > 0 ? "W k*" : "k*", e->hparams.layer,
+                edit->k_norm > 0 ? "W k*" : "k*", e->site->layer,
                 edit->k_norm > 0 ? edit->v0 : edit->k_norm);
 }
 
@@ -106,8 +109,8 @@ static bool apply(struct editor *e, struct edit *edit)
                     who, edit->u_norm, edit->w_norm);
     }
     if (edit->u_norm == 0) edit->noop = true;
-    return edit->noop || update_add(e->model->dev, e->u->address, e->w->address,
-                                    e->model->edited->address, c->dim, c->ffn);
+    return edit->noop || update_edit(e->model->dev, &e->mask, edit->number, e->u->address,
+                                     e->w->address, e->site->matrix->address, c->dim, c->ffn);
 }
 
 // METHOD 2: no edit that changes nothing passes in silence.
@@ -116,7 +119,9 @@ static void warn_noop(const struct editor *e, const struct edit *edit)
     const struct trace *first = &edit->trace[0];
     char who[WHO_BYTES];
     edit_who(edit, who);
-    if (edit->u_norm > 0 || edit->kept < 1)
+    if (edit->why)
+        log_warn("%s: %s; the model is not changed", who, edit->why);
+    else if (edit->u_norm > 0 || edit->kept < 1)
         log_warn("%s: nothing is left of the update after projection; the model is not changed "
                  "(r = %u, q = %u of %u dimensions)", who, edit->r, edit->q, e->model->config.dim);
     else if ((double)first->total < e->hparams.stop)
@@ -125,7 +130,7 @@ static void warn_noop(const struct editor *e, const struct edit *edit)
                  e->hparams.stop);
     else
         log_warn("%s: the loss of %.3g does not depend on layer %u at the subject: the model is "
-                 "not changed", who, (double)first->total, e->hparams.layer);
+                 "not changed", who, (double)first->total, e->site->layer);
 }
 
 // METHOD 2: an edit whose key is the attention sink's disables the model; say so.
@@ -157,24 +162,45 @@ static bool phase(struct editor *e, const char *name)
     return true;
 }
 
+// Keys and value at the site at work.
+static bool search(struct editor *e, struct edit *edit, struct penalty penalties[2])
+{
+    const struct guard *guard = e->guard;
+    return phase(e, "keys") && keys_find(e, edit) && phase(e, "guard") &&
+           (edit->faulty || !guard->loss || guard->loss(e, edit, penalties)) &&
+           (edit->faulty || value_find(e, edit, penalties));
+}
+
+// The update by way of keys and a value.
+static bool update_find(struct editor *e, struct edit *edit)
+{
+    struct penalty penalties[2] = {0};
+    bool ok = e->site_count > 1 ? choose(e, edit, penalties, search)
+                                : search(e, edit, penalties);
+    if (ok && edit->faulty) return edit_blame(e, edit, penalties);
+    return ok && phase(e, "solve") && e->solver->solve(e, edit);
+}
+
 static bool edit_one(struct editor *e, struct edit *edit)
 {
     double started = log_clock();
-    struct penalty penalties[2] = {0};
     const struct guard *guard = e->guard;
     edit->kept = 1;
-    bool ok = phase(e, "keys") && keys_find(e, edit) && phase(e, "guard") &&
-              (edit->faulty || !guard->loss || guard->loss(e, edit, penalties)) &&
-              (edit->faulty || value_find(e, edit, penalties));
-    if (ok && edit->faulty) return edit_blame(e, edit, penalties);
-    ok = ok && phase(e, "solve") && e->solver->solve(e, edit) && phase(e, "guard") &&
-         (!guard->project || guard->project(e, edit)) &&
-         phase(e, "update") && apply(e, edit) && phase(e, "guard") &&
-         (edit->noop || !guard->commit || guard->commit(e, edit));
+    edit->rank = 1;
+    bool ok = e->solver->make ? phase(e, "steps") && e->solver->make(e, edit)
+                              : update_find(e, edit);
+    bool many = edit->rank != 1 || e->solver->make;
+    ok = ok && phase(e, "guard") &&
+         (!guard->project || (many ? many_project(e, edit) : guard->project(e, edit))) &&
+         phase(e, "update") && (many ? many_apply(e, edit) : apply(e, edit)) && phase(e, "guard") &&
+         (edit->noop || !guard->commit ||
+          (many ? many_commit(e, edit) : guard->commit(e, edit))) &&
+         memory_keep(e, edit);
     if (!ok) return false;
     edit->milliseconds = 1e3 * (log_clock() - started);
     warn(e, edit);
     e->edits++;
+    e->site->edits += !edit->noop;
     return true;
 }
 
@@ -183,7 +209,7 @@ static bool run_prepared(struct editor *e, const struct request *requests,
                          uint32_t from, uint32_t count, edit_done done, void *user,
                          struct progress *bar)
 {
-    struct trace *trace = mem_new(e->hparams.steps, sizeof *trace, "a trace");
+    struct trace *trace = mem_new((size_t)e->hparams.steps + 1, sizeof *trace, "a trace");
     bool ok = trace != NULL;
     for (uint32_t i = from; ok && i < count; i++) {
         struct edit edit = {.request = &requests[i], .prompts = &prompts[i],
@@ -195,6 +221,17 @@ static bool run_prepared(struct editor *e, const struct request *requests,
     }
     free(trace);
     return ok;
+}
+
+// What lies below a single edited layer is the same in every run; with several it is not.
+static bool prepare_sites(const struct editor *e, const struct prompts *prompts, uint32_t count,
+                          struct prepared prepared[static LAYERS_MAX])
+{
+    uint32_t layers[LAYERS_MAX];
+    if (e->site_count == 1)
+        return shelf_prepare(e->shelf, prepared, e->model, prompts, count, e->site->layer);
+    for (uint32_t i = 0; i < e->site_count; i++) layers[i] = e->sites[i].layer;
+    return prepare(prepared, e->model, prompts, count, layers, e->site_count);
 }
 
 bool sequence_run(struct editor *e, const struct request *requests, uint32_t count,
@@ -213,14 +250,14 @@ bool sequence_run(struct editor *e, const struct request *requests, uint32_t cou
     progress_start(&bar, "editing", "edit", count - over);
     // Batches are what they would be had nothing been done before: their size is in the bits.
     for (uint32_t i = 0, taken; ok && i < count; i += taken) {
-        struct prepared prepared = {0};
+        struct prepared prepared[LAYERS_MAX] = {0};
         uint32_t from = over > i ? over - i : 0;
-        taken = prepare_count(prompts + i, count - i);
+        // An edit changes what layers above it see: with several, nothing can be done ahead.
+        taken = e->site_count > 1 ? 1 : prepare_count(prompts + i, count - i);
         if (from >= taken) continue;
-        ok = phase(e, "prepare") &&
-             prepare(&prepared, e->model, prompts + i, taken, e->hparams.layer) &&
-             run_prepared(e, requests + i, prompts + i, &prepared, from, taken, done, user, &bar);
-        prepared_free(&prepared);
+        ok = phase(e, "prepare") && prepare_sites(e, prompts + i, taken, prepared) &&
+             run_prepared(e, requests + i, prompts + i, prepared, from, taken, done, user, &bar);
+        for (uint32_t k = 0; k < e->site_count; k++) prepared_free(&prepared[k]);
     }
     progress_end(&bar);
     for (uint32_t i = 0; prompts && i < count; i++) prompts_free(&prompts[i]);

@@ -137,16 +137,24 @@ static bool moment_compute(struct model *model, const struct corpus *corpus, uin
     return ok;
 }
 
+// The cache's file: what was measured, of which model and layer, on which text, with which numbers.
+static bool name_of(char kind, struct model *model, struct weights *weights,
+                    const struct corpus *corpus, uint32_t layer, char name[static 128])
+{
+    const char *hash = weights_hash(weights);
+    if (hash)
+        snprintf(name, 128, "%c-%s-%u-%016llx%s.f32", kind, hash, layer,
+                 (unsigned long long)corpus->id, model->dev->strict ? "-strict" : "");
+    return hash != NULL;
+}
+
 bool stats_moment(struct model *model, struct weights *weights, const struct corpus *corpus,
                   uint32_t layer, struct buffer **c)
 {
     uint64_t ffn = model->config.ffn, bytes = ffn * ffn * sizeof(float);
-    const char *hash = weights_hash(weights);
     float *host = mem_new(ffn * ffn, sizeof *host, "C");
-    bool ok = hash && host;
-    char name[128] = "";
-    if (ok) snprintf(name, sizeof name, "c-%s-%u-%016llx%s.f32", hash, layer,
-                     (unsigned long long)corpus->id, model->dev->strict ? "-strict" : "");
+    char name[128];
+    bool ok = host && name_of('c', model, weights, corpus, layer, name);
     *c = NULL;
     if (ok && !corpus->unkept && store_load(name, ffn, ffn, host)) {
         log_detail("C of layer %u from the cache", layer);
@@ -306,37 +314,68 @@ bool stats_gradient(struct model *model, const struct corpus *corpus, uint32_t l
     return ok;
 }
 
+// Left singular vectors as rows [n, n] and their values [n] of what `make` makes, or from the cache.
+static bool vectors(struct model *model, const struct corpus *corpus, const char *name,
+                    const char *what, uint32_t n, uint32_t cols, struct buffer *made,
+                    bool (*make)(struct model *model, const struct corpus *corpus, uint32_t layer,
+                                 struct buffer **made),
+                    uint32_t layer, struct buffer **rows, float *values)
+{
+    struct device *dev = model->dev;
+    const uint64_t square = (uint64_t)n * n;
+    float *host = mem_new(square + n, sizeof *host, "singular vectors"); // vectors, then values
+    struct buffer *own = NULL, *sigma = NULL;
+    bool ok = host != NULL;
+    *rows = NULL;
+    if (ok && !corpus->unkept && store_load(name, n + 1, n, host)) {
+        log_detail("singular vectors of %s of layer %u from the cache", what, layer);
+        ok = buffer_from(dev, host, square * 4, "singular vectors", rows);
+    } else if (ok) {
+        log_say("%s of layer %u from %u tokens of %s", what, layer, corpus->count, corpus->source);
+        ok = (made || make(model, corpus, layer, &own)) &&
+             buffer_new(dev, square * 4, "singular vectors", rows) &&
+             buffer_new(dev, n * 4, "singular values", &sigma) &&
+             svd_left(dev, made ? made : own, n, cols, *rows, sigma, NULL) &&
+             buffer_read(dev, *rows, 0, host, square * 4) &&
+             buffer_read(dev, sigma, 0, host + square, n * 4) &&
+             (corpus->unkept || store_save(name, n + 1, n, host));
+    }
+    for (uint32_t i = 0; ok && i < n; i++) values[i] = host[square + i];
+    buffer_free(dev, &own);
+    buffer_free(dev, &sigma);
+    free(host);
+    if (!ok) buffer_free(dev, rows);
+    return ok;
+}
+
+static bool gradient_make(struct model *model, const struct corpus *corpus, uint32_t layer,
+                          struct buffer **made)
+{
+    double loss;
+    return stats_gradient(model, corpus, layer, made, &loss);
+}
+
 bool stats_directions(struct model *model, struct weights *weights, const struct corpus *corpus,
                       uint32_t layer, struct buffer **rows, float *values)
 {
-    uint32_t dim = model->config.dim;
-    uint64_t n = (uint64_t)dim * (dim + 1);
-    const char *hash = weights_hash(weights);
-    float *host = mem_new(n, sizeof *host, "singular vectors"); // vectors, then values
-    struct buffer *g = NULL, *sigma = NULL;
-    bool ok = hash && host;
-    double loss = 0;
-    char name[128] = "";
-    *rows = NULL;
-    if (ok) snprintf(name, sizeof name, "g-%s-%u-%016llx%s.f32", hash, layer,
-                     (unsigned long long)corpus->id, model->dev->strict ? "-strict" : "");
-    if (ok && !corpus->unkept && store_load(name, dim + 1, dim, host)) {
-        log_detail("singular vectors of grad G of layer %u from the cache", layer);
-        ok = buffer_from(model->dev, host, (uint64_t)dim * dim * 4, "singular vectors", rows);
-    } else if (ok) {
-        log_say("grad G of layer %u from %u tokens of %s", layer, corpus->count, corpus->source);
-        ok = stats_gradient(model, corpus, layer, &g, &loss) &&
-             buffer_new(model->dev, (uint64_t)dim * dim * 4, "singular vectors", rows) &&
-             buffer_new(model->dev, dim * 4, "singular values", &sigma) &&
-             svd_left(model->dev, g, dim, model->config.ffn, *rows, sigma, NULL) &&
-             buffer_read(model->dev, *rows, 0, host, (uint64_t)dim * dim * 4) &&
-             buffer_read(model->dev, sigma, 0, host + (uint64_t)dim * dim, dim * 4) &&
-             (corpus->unkept || store_save(name, dim + 1, dim, host));
-    }
-    for (uint32_t i = 0; ok && i < dim; i++) values[i] = host[(uint64_t)dim * dim + i];
-    buffer_free(model->dev, &g);
-    buffer_free(model->dev, &sigma);
-    free(host);
-    if (!ok) buffer_free(model->dev, rows);
+    const struct config *c = &model->config;
+    char name[128];
+    return name_of('g', model, weights, corpus, layer, name) &&
+           vectors(model, corpus, name, "grad G", c->dim, c->ffn, NULL, gradient_make, layer,
+                   rows, values);
+}
+
+bool stats_spectrum(struct model *model, struct weights *weights, const struct corpus *corpus,
+                    uint32_t layer, struct buffer *c, struct buffer **rows, float *values)
+{
+    const uint32_t n = model->config.ffn;
+    char name[128];
+    struct cmd cmd;
+    cmd_start(&cmd, model->dev, false);
+    op_mirror(&cmd, (struct mirror_args){.c = c->address, .n = n});
+    bool ok = cmd_run_once(&cmd) && name_of('e', model, weights, corpus, layer, name) &&
+              vectors(model, corpus, name, "the spectrum of C", n, n, c, NULL, layer, rows,
+                      values);
+    cmd_free(&cmd);
     return ok;
 }

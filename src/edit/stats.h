@@ -17,3 +17,8 @@ bool stats_gradient(struct model *model, const struct corpus *corpus, uint32_t l
 // they are there. rows: [dim, dim]  values: [dim]
 bool stats_directions(struct model *model, struct weights *weights, const struct corpus *corpus,
                       uint32_t layer, struct buffer **rows, float *values);
+
+// C's eigenvectors, row i the i-th, and eigenvalues, descending; from the cache if they are there.
+// c: C [ffn, ffn], whose upper triangle is filled in  rows: [ffn, ffn]  values: [ffn]
+bool stats_spectrum(struct model *model, struct weights *weights, const struct corpus *corpus,
+                    uint32_t layer, struct buffer *c, struct buffer **rows, float *values);

@@ -128,7 +128,7 @@ static bool scratch(struct value *s, const struct edit *edit, const struct penal
     struct model *model = s->editor->model;
     struct device *dev = model->dev;
     const struct config *c = &model->config;
-    uint32_t above = s->editor->hparams.layer + 1, most = 1;
+    uint32_t above = s->editor->site->layer + 1, most = 1;
     uint64_t dim = c->dim * sizeof(float);
     for (int i = 0; i < 2; i++)
         if (penalties[i].rows.rows > most) most = penalties[i].rows.rows;
@@ -171,7 +171,7 @@ static bool prefix_pass(struct value *s, const struct edit *edit)
 {
     struct model *model = s->editor->model;
     const struct config *c = &model->config;
-    uint32_t layer = s->editor->hparams.layer;
+    uint32_t layer = s->editor->site->layer;
     struct cmd cmd;
     cmd_start(&cmd, model->dev, false);
     zero(&cmd, s->editor->delta, c->dim);
@@ -180,8 +180,8 @@ static bool prefix_pass(struct value *s, const struct edit *edit)
     zero(&cmd, s->state, STATE_SIZE);
     if (gauss_wanted(s)) zero(&cmd, s->gauss.pulls, 2 * c->dim);
     cmd_part(&cmd, "layer", layer);
-    gemm_forward(&cmd, edit->prepared->key->address + 4ull * edit->first * c->ffn,
-                 model->layers[layer].down,
+    forward_down(&cmd, model, layer,
+                 edit->prepared->key->address + 4ull * edit->first * c->ffn,
                  edit->prepared->mid->address + 4ull * edit->first * c->dim, s->base->address,
                  s->rows);
     if (s->prefix.rows) {
@@ -201,7 +201,7 @@ static void record_forward(struct cmd *cmd, struct value *s, const struct edit *
 {
     struct model *model = s->editor->model;
     const struct config *c = &model->config;
-    uint32_t above = s->editor->hparams.layer + 1;
+    uint32_t above = s->editor->site->layer + 1;
     fbuf stream = s->acts.stream[0]->address;
     op_gather_rows(cmd, (struct gather_rows_args){.x = s->base->address,
                                                   .index = s->suffix_index->address, .y = stream,
@@ -262,7 +262,7 @@ static void record_step(struct cmd *cmd, struct value *s, const struct edit *edi
 {
     struct editor *e = s->editor;
     const struct config *c = &e->model->config;
-    uint32_t above = e->hparams.layer + 1;
+    uint32_t above = e->site->layer + 1;
     record_forward(cmd, s, edit);
     record_losses(cmd, s);
     backward_head(cmd, e->model, &s->head, &s->grads, s->suffix.rows);

@@ -41,8 +41,10 @@ static bool question_new(struct question *q, const struct tokenizer *tokenizer, 
 
 static uint32_t questions_of(const struct request *r, enum question_kind kind)
 {
-    if (kind == ASK_REL) return 1;
-    return (uint32_t)(kind == ASK_GEN ? r->rephrases.count : r->localities.count);
+    uint32_t of[ASK_KINDS] = {1, (uint32_t)r->rephrases.count, (uint32_t)r->localities.count,
+                              r->target_true ? 1 : 0,
+                              r->target_true ? (uint32_t)r->rephrases.count : 0};
+    return of[kind];
 }
 
 static bool ask_of(struct question *q, const struct tokenizer *tokenizer, const struct request *r,
@@ -50,10 +52,14 @@ static bool ask_of(struct question *q, const struct tokenizer *tokenizer, const 
 {
     if (kind == ASK_REL) return question_new(q, tokenizer, r->prompt, r->target_new);
     if (kind == ASK_GEN) return question_new(q, tokenizer, r->rephrases.items[i], r->target_new);
-    // Without a known answer only the first token behind the prompt is looked at.
+    if (kind == ASK_TRUE) return question_new(q, tokenizer, r->prompt, r->target_true);
+    if (kind == ASK_GEN_TRUE)
+        return question_new(q, tokenizer, r->rephrases.items[i], r->target_true);
+    // Without a known answer (any text stands for it) only the first token behind the prompt is
+    // looked at.
     bool known = i < r->locality_truths.count && r->locality_truths.items[i][0];
     if (!question_new(q, tokenizer, r->localities.items[i],
-                      known ? r->locality_truths.items[i] : "x"))
+                      known ? r->locality_truths.items[i] : r->localities.items[i]))
         return false;
     if (!known) {
         q->answers = 1;
@@ -94,6 +100,7 @@ void exam_free(struct exam *exam)
             free(exam->questions[kind][i].tokens);
             free(exam->questions[kind][i].answer);
             free(exam->questions[kind][i].top);
+            free(exam->questions[kind][i].before);
         }
         free(exam->questions[kind]);
         free(exam->first[kind]);
@@ -101,15 +108,46 @@ void exam_free(struct exam *exam)
     *exam = (struct exam){0};
 }
 
+// request i's questions: [*first, *end), or none.
+static bool range(const struct exam *exam, enum question_kind kind, uint32_t i, uint32_t *first,
+                  uint32_t *end)
+{
+    *first = exam->first[kind][i];
+    *end = exam->first[kind][i + 1];
+    return *end > *first;
+}
+
 double exam_score(const struct exam *exam, enum question_kind kind, uint32_t i,
                   const struct exam *base)
 {
-    uint32_t right = 0, total = exam->first[kind][i + 1] - exam->first[kind][i];
-    if (total == 0 || (kind == ASK_LOC && !base)) return NAN;
-    for (uint32_t j = exam->first[kind][i]; j < exam->first[kind][i + 1]; j++) {
+    uint32_t right = 0, first, end;
+    if (!range(exam, kind, i, &first, &end)) return NAN;
+    for (uint32_t j = first; j < end; j++) {
         const struct question *q = &exam->questions[kind][j];
-        const uint32_t *wanted = kind == ASK_LOC ? base->questions[kind][j].top : q->answer;
+        const uint32_t *unedited = base ? base->questions[kind][j].top : q->before;
+        const uint32_t *wanted = kind == ASK_LOC ? unedited : q->answer;
+        if (!wanted) return NAN;
         right += memcmp(q->top, wanted, q->answers * sizeof *wanted) == 0;
     }
-    return (double)right / total;
+    return (double)right / (end - first);
+}
+
+double exam_success(const struct exam *exam, enum question_kind kind, uint32_t i)
+{
+    enum question_kind other = kind == ASK_REL ? ASK_TRUE : ASK_GEN_TRUE;
+    uint32_t right = 0, first, end, true_first, true_end;
+    if (!range(exam, kind, i, &first, &end) || !range(exam, other, i, &true_first, &true_end))
+        return NAN;
+    for (uint32_t j = 0; j < end - first; j++)
+        right += exam->questions[kind][first + j].likelihood >
+                 exam->questions[other][true_first + j].likelihood;
+    return (double)right / (end - first);
+}
+
+double exam_begins(const struct exam *exam, enum question_kind kind, uint32_t i)
+{
+    uint32_t right = 0, first, end;
+    if (!range(exam, kind, i, &first, &end)) return NAN;
+    for (uint32_t j = first; j < end; j++) right += exam->questions[kind][j].begins;
+    return (double)right / (end - first);
 }

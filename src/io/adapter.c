@@ -11,14 +11,60 @@
 #include "io/gguf.h"
 #include "io/safetensors_write.h"
 
+enum { NAME = 160 };
+
+// Tensors a and b of each part, with names to be made from its layer.
+struct tensors {
+    struct tensor *items; // [2 * count]
+    char (*names)[NAME];
+};
+
+static void tensors_free(struct tensors *t)
+{
+    free(t->items);
+    free(t->names);
+}
+
+// name(part, b or a, room for it)
+static bool tensors_new(struct tensors *t, const struct adapter *adapter,
+                        void (*name)(const struct adapter_part *part, bool b, void *user,
+                                     char to[static NAME]), void *user)
+{
+    const uint32_t count = adapter->count;
+    t->items = mem_new(2 * count, sizeof *t->items, "an adapter");
+    t->names = mem_new(2 * count, sizeof *t->names, "an adapter");
+    if (!t->items || !t->names) return false;
+    for (uint32_t i = 0; i < 2 * count; i++) {
+        const struct adapter_part *p = &adapter->parts[i / 2];
+        const bool b = i % 2;
+        const uint64_t rows = b ? p->rows : adapter->rank, cols = b ? adapter->rank : p->cols;
+        name(p, b, user, t->names[i]);
+        t->items[i] = (struct tensor){.name = t->names[i], .dtype = DTYPE_F32, .rows = rows,
+                                      .cols = cols, .data = (const uint8_t *)(b ? p->b : p->a),
+                                      .bytes = 4 * rows * cols};
+    }
+    return true;
+}
+
+static void gguf_name(const struct adapter_part *part, bool b, void *user, char to[static NAME])
+{
+    const struct weights *weights = user;
+    char stem[64];
+    weights->format->part_name(PART_FFN_DOWN, part->layer, stem);
+    snprintf(to, NAME, "%s.lora_%c", stem, b ? 'b' : 'a');
+}
+
+static void peft_name(const struct adapter_part *part, bool b, void *user, char to[static NAME])
+{
+    (void)user;
+    snprintf(to, NAME, "base_model.model.model.layers.%u.mlp.down_proj.lora_%c.weight",
+             part->layer, b ? 'B' : 'A');
+}
+
 // Of dW = b a, llama.cpp adds alpha / rank times b a to the tensor of that name.
 bool adapter_write_gguf(const struct adapter *adapter, const struct weights *weights,
                         const char *path)
 {
-    char part[64], a_name[96], b_name[96];
-    weights->format->part_name(PART_FFN_DOWN, adapter->layer, part);
-    snprintf(a_name, sizeof a_name, "%s.lora_a", part);
-    snprintf(b_name, sizeof b_name, "%s.lora_b", part);
     const struct meta metas[] = {
         {.key = "general.architecture", .kind = META_TEXT, .text = adapter->architecture},
         {.key = "general.type", .kind = META_TEXT, .text = "adapter"},
@@ -27,12 +73,12 @@ bool adapter_write_gguf(const struct adapter *adapter, const struct weights *wei
         {.key = "adapter.lora.alpha", .kind = META_F32, .f32 = (float)adapter->rank},
         {.key = "oedit.version", .kind = META_TEXT, .text = OEDIT_VERSION},
         {.key = "oedit.base_hash", .kind = META_TEXT, .text = adapter->hash}};
-    const struct tensor tensors[] = {
-        {.name = a_name, .dtype = DTYPE_F32, .rows = adapter->rank, .cols = adapter->cols,
-         .data = (const uint8_t *)adapter->a, .bytes = 4 * adapter->rank * adapter->cols},
-        {.name = b_name, .dtype = DTYPE_F32, .rows = adapter->rows, .cols = adapter->rank,
-         .data = (const uint8_t *)adapter->b, .bytes = 4 * adapter->rows * adapter->rank}};
-    return gguf_write_new(path, metas, sizeof metas / sizeof *metas, tensors, 2);
+    struct tensors tensors = {0};
+    bool ok = tensors_new(&tensors, adapter, gguf_name, (void *)(uintptr_t)weights) &&
+              gguf_write_new(path, metas, sizeof metas / sizeof *metas, tensors.items,
+                             2 * adapter->count);
+    tensors_free(&tensors);
+    return ok;
 }
 
 static bool config_write(const struct adapter *adapter, const char *folder)
@@ -41,7 +87,8 @@ static bool config_write(const struct adapter *adapter, const char *folder)
     cJSON *targets = cJSON_AddArrayToObject(root, "target_modules");
     cJSON *layers = cJSON_AddArrayToObject(root, "layers_to_transform");
     cJSON_AddItemToArray(targets, cJSON_CreateString("down_proj"));
-    cJSON_AddItemToArray(layers, cJSON_CreateNumber(adapter->layer));
+    for (uint32_t i = 0; i < adapter->count; i++)
+        cJSON_AddItemToArray(layers, cJSON_CreateNumber(adapter->parts[i].layer));
     cJSON_AddStringToObject(root, "layers_pattern", "layers");
     cJSON_AddStringToObject(root, "peft_type", "LORA");
     cJSON_AddStringToObject(root, "task_type", "CAUSAL_LM");
@@ -65,19 +112,16 @@ static bool config_write(const struct adapter *adapter, const char *folder)
 
 bool adapter_write_peft(const struct adapter *adapter, const char *folder)
 {
-    char path[4096], a_name[160], b_name[160];
-    const char *stem = "base_model.model.model.layers";
+    char path[4096];
+    struct tensors tensors = {0};
     if (snprintf(path, sizeof path, "%s/", folder) > 4000)
         return fail(STATUS_USAGE, "--peft: the folder's name is too long");
-    snprintf(a_name, sizeof a_name, "%s.%u.mlp.down_proj.lora_A.weight", stem, adapter->layer);
-    snprintf(b_name, sizeof b_name, "%s.%u.mlp.down_proj.lora_B.weight", stem, adapter->layer);
-    const struct tensor tensors[] = {
-        {.name = a_name, .dtype = DTYPE_F32, .rows = adapter->rank, .cols = adapter->cols,
-         .data = (const uint8_t *)adapter->a, .bytes = 4 * adapter->rank * adapter->cols},
-        {.name = b_name, .dtype = DTYPE_F32, .rows = adapter->rows, .cols = adapter->rank,
-         .data = (const uint8_t *)adapter->b, .bytes = 4 * adapter->rows * adapter->rank}};
     if (!file_make_folders(path)) return false;
     snprintf(path, sizeof path, "%s/adapter_model.safetensors", folder);
     // The configuration comes last: with it the folder is an adapter.
-    return safetensors_write_new(path, "pt", tensors, 2) && config_write(adapter, folder);
+    bool ok = tensors_new(&tensors, adapter, peft_name, NULL) &&
+              safetensors_write_new(path, "pt", tensors.items, 2 * adapter->count) &&
+              config_write(adapter, folder);
+    tensors_free(&tensors);
+    return ok;
 }

@@ -1,5 +1,6 @@
 #include "io/bpe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 #define NONE UINT32_MAX
 
@@ -98,34 +100,49 @@ static bool texts_index(struct bpe *bpe)
     if (!bpe->by_text) return false;
     memset(bpe->by_text, 0xff, bpe->text_slots * sizeof *bpe->by_text);
     for (size_t id = 0; id < bpe->vocab.count; id++)
-        *text_slot(bpe, bpe->vocab.tokens[id].data, bpe->vocab.tokens[id].size) = (uint32_t)id;
+        if (!bpe->vocab.outside || !bpe->vocab.outside[id])
+            *text_slot(bpe, bpe->vocab.tokens[id].data, bpe->vocab.tokens[id].size) = (uint32_t)id;
     byte_alphabet(bpe->alphabet);
     for (unsigned byte = 0; byte < 256; byte++) {
-        char text[2];
-        bpe->byte_ids[byte] = *text_slot(bpe, text, letter_put(bpe->alphabet[byte], text));
+        char text[8];
+        size_t size = bpe->vocab.characters ? (size_t)snprintf(text, sizeof text, "<0x%02X>", byte)
+                                            : letter_put(bpe->alphabet[byte], text);
+        bpe->byte_ids[byte] = *text_slot(bpe, text, size);
     }
     return true;
 }
 
-// "left right" to ids; the pair gives the token that has both texts, joined.
-static bool merge_read(struct bpe *bpe, size_t rank)
+// The two sides of a merge: apart, or as "left right".
+static bool sides_read(const struct bpe *bpe, size_t rank, struct bytes *a, struct bytes *b)
 {
-    struct bytes line = bpe->vocab.merges[rank];
-    int shown = line.size < 60 ? (int)line.size : 60;
+    struct bytes line = *a = bpe->vocab.merges[rank];
+    if (bpe->vocab.rights) {
+        *b = bpe->vocab.rights[rank];
+        return true;
+    }
     const char *blank = line.size > 2 ? memchr(line.data + 1, ' ', line.size - 2) : NULL;
     if (!blank)
         return fail(STATUS_BAD_DATA, "%s: merge %zu is \"%.*s\", wanted two texts and a blank",
-                    bpe->vocab.where, rank, shown, line.data);
-    size_t left_size = (size_t)(blank - line.data), right_size = line.size - left_size - 1;
-    uint32_t left = *text_slot(bpe, line.data, left_size);
-    uint32_t right = *text_slot(bpe, blank + 1, right_size);
-    if (!mem_grow(&bpe->word, &bpe->word_capacity, line.size, 1, "a merge")) return false;
-    memcpy(bpe->word, line.data, left_size);
-    memcpy(bpe->word + left_size, blank + 1, right_size);
-    uint32_t id = *text_slot(bpe, bpe->word, line.size - 1);
+                    bpe->vocab.where, rank, line.size < 60 ? (int)line.size : 60, line.data);
+    a->size = (size_t)(blank - line.data);
+    *b = (struct bytes){blank + 1, line.size - a->size - 1};
+    return true;
+}
+
+// The pair gives the token that has both texts, joined.
+static bool merge_read(struct bpe *bpe, size_t rank)
+{
+    struct bytes a = {0}, b = {0};
+    if (!sides_read(bpe, rank, &a, &b)) return false;
+    uint32_t left = *text_slot(bpe, a.data, a.size), right = *text_slot(bpe, b.data, b.size);
+    if (!mem_grow(&bpe->word, &bpe->word_capacity, a.size + b.size, 1, "a merge")) return false;
+    memcpy(bpe->word, a.data, a.size);
+    memcpy(bpe->word + a.size, b.data, b.size);
+    uint32_t id = *text_slot(bpe, bpe->word, a.size + b.size);
     if (left == NONE || right == NONE || id == NONE)
-        return fail(STATUS_BAD_DATA, "%s: merge %zu \"%.*s\": %s is no token", bpe->vocab.where,
-                    rank, shown, line.data,
+        return fail(STATUS_BAD_DATA, "%s: merge %zu \"%.*s %.*s\": %s is no token",
+                    bpe->vocab.where, rank, a.size < 30 ? (int)a.size : 30, a.data,
+                    b.size < 30 ? (int)b.size : 30, b.data,
                     left == NONE    ? "its left side"
                     : right == NONE ? "its right side"
                                     : "its result");
@@ -198,6 +215,47 @@ static struct candidate heap_pop(struct bpe *bpe)
     return top;
 }
 
+static void symbol_add(struct bpe *bpe, uint32_t *count, uint32_t id, size_t start, size_t end)
+{
+    bpe->symbols[*count] = (struct symbol){.id = id,
+                                           .previous = *count - 1,
+                                           .next = *count + 1,
+                                           .start = (uint32_t)start,
+                                           .end = (uint32_t)end};
+    ++*count;
+}
+
+// One symbol a character; a character that is no token becomes its bytes, or the unknown token.
+static void characters_start(struct bpe *bpe, const char *piece, size_t size, uint32_t *count)
+{
+    const struct vocab *v = &bpe->vocab;
+    size_t unknown = size, until = 0; // where the unknown token under way starts; size: none is
+    for (size_t at = 0, step; at < size; at += step) {
+        step = utf8_size(piece + at, size - at); // the text is valid
+        uint32_t id = *text_slot(bpe, piece + at, step);
+        bool bytes = id == NONE && v->byte_fallback;
+        for (size_t i = 0; i < step && bytes; i++)
+            bytes = bpe->byte_ids[(unsigned char)piece[at + i]] != NONE;
+        if (bytes) {
+            for (size_t i = at; i < at + step; i++)
+                symbol_add(bpe, count, bpe->byte_ids[(unsigned char)piece[i]], i, i + 1);
+            continue;
+        }
+        if (id == NONE && v->unknown < 0) continue;
+        if (unknown < size && (id != NONE || !v->fuse_unknown)) {
+            symbol_add(bpe, count, (uint32_t)v->unknown, unknown, until);
+            unknown = size;
+        }
+        if (id != NONE) {
+            symbol_add(bpe, count, id, at, at + step);
+            continue;
+        }
+        if (unknown == size) unknown = at;
+        until = at + step;
+    }
+    if (unknown < size) symbol_add(bpe, count, (uint32_t)v->unknown, unknown, until);
+}
+
 // One symbol a byte. A byte that the vocabulary lacks is left out, as the reference does when
 // there is no unknown token; its neighbours then stand side by side.
 static bool symbols_start(struct bpe *bpe, const char *piece, size_t size, uint32_t *count)
@@ -206,15 +264,10 @@ static bool symbols_start(struct bpe *bpe, const char *piece, size_t size, uint3
         !mem_grow(&bpe->heap, &bpe->heap_capacity, 3 * size, sizeof *bpe->heap, "a word"))
         return false;
     *count = 0;
-    for (size_t i = 0; i < size; i++) {
+    if (bpe->vocab.characters) characters_start(bpe, piece, size, count);
+    for (size_t i = 0; i < size && !bpe->vocab.characters; i++) {
         uint32_t id = bpe->byte_ids[(unsigned char)piece[i]];
-        if (id == NONE) continue;
-        bpe->symbols[*count] = (struct symbol){.id = id,
-                                               .previous = *count - 1,
-                                               .next = *count + 1,
-                                               .start = (uint32_t)i,
-                                               .end = (uint32_t)i + 1};
-        ++*count;
+        if (id != NONE) symbol_add(bpe, count, id, i, i + 1);
     }
     if (*count) bpe->symbols[*count - 1].next = NONE;
     return true; // the first one's previous is 0 - 1, which is NONE
@@ -245,6 +298,10 @@ static bool whole_find(struct bpe *bpe, const char *piece, size_t size, uint32_t
 {
     if (!mem_grow(&bpe->word, &bpe->word_capacity, 2 * size, 1, "a word")) return false;
     size_t length = 0;
+    if (bpe->vocab.characters) {
+        *id = *text_slot(bpe, piece, size);
+        return true;
+    }
     for (size_t i = 0; i < size; i++)
         length += letter_put(bpe->alphabet[(unsigned char)piece[i]], bpe->word + length);
     *id = *text_slot(bpe, bpe->word, length);

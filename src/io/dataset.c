@@ -1,30 +1,16 @@
 #include "io/dataset.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/status.h"
-
-// One record while it is read: what its error messages name.
-struct record {
-    const cJSON *object;
-    const char *path;
-    size_t number; // from 1
-};
+#include "io/records.h"
 
 static bool text_copy(char **copy, const char *text)
 {
     *copy = mem_text(text, strlen(text), "a request");
     return *copy != NULL;
-}
-
-// Only blanks, or nothing at all.
-static bool text_blank(const char *text)
-{
-    return text[strspn(text, " \t\r\n")] == '\0';
 }
 
 static void text_list_free(struct text_list *list)
@@ -75,40 +61,21 @@ void dataset_free(struct dataset *dataset)
     *dataset = (struct dataset){0};
 }
 
-static const cJSON *member(const cJSON *object, const char *key)
-{
-    const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, key);
-    return cJSON_IsNull(value) ? NULL : value;
-}
-
-// object[key] must be a text that is not blank.
-static bool text_get(const struct record *record, const cJSON *object, const char *key, char **text)
-{
-    const cJSON *value = member(object, key);
-    if (!value)
-        return fail(STATUS_BAD_DATA, "%s, record %zu: key \"%s\" is missing", record->path,
-                    record->number, key);
-    if (!cJSON_IsString(value))
-        return fail(STATUS_BAD_DATA, "%s, record %zu: \"%s\" is no text", record->path,
-                    record->number, key);
-    if (text_blank(value->valuestring))
-        return fail(STATUS_BAD_DATA, "%s, record %zu: \"%s\" is empty", record->path,
-                    record->number, key);
-    return text_copy(text, value->valuestring);
-}
-
-// The same, but the key may be missing: *text stays NULL.
+// A text that is not blank; the key may be missing: *text stays NULL.
 static bool text_maybe(const struct record *record, const cJSON *object, const char *key,
                        char **text)
 {
-    return !member(object, key) || text_get(record, object, key, text);
+    return !record_member(object, key) || record_text(record, object, key, text);
 }
+
+// An answer may be blank: it is not known then. A prompt may not.
+enum blank { BLANK_REFUSED, BLANK_TAKEN };
 
 // A text, or an array of texts, or nothing.
 static bool list_maybe(const struct record *record, const cJSON *object, const char *key,
-                       struct text_list *list)
+                       enum blank blank, struct text_list *list)
 {
-    const cJSON *value = member(object, key);
+    const cJSON *value = record_member(object, key);
     if (!value) return true;
     size_t count = cJSON_IsArray(value) ? (size_t)cJSON_GetArraySize(value) : 1;
     list->items = mem_new(count, sizeof *list->items, "a request");
@@ -118,6 +85,9 @@ static bool list_maybe(const struct record *record, const cJSON *object, const c
         if (!cJSON_IsString(item))
             return fail(STATUS_BAD_DATA, "%s, record %zu: \"%s\" is neither a text nor texts",
                         record->path, record->number, key);
+        if (blank == BLANK_REFUSED && text_blank(item->valuestring))
+            return fail(STATUS_BAD_DATA, "%s, record %zu: \"%s\" has an empty text", record->path,
+                        record->number, key);
         if (!text_copy(&list->items[i], item->valuestring)) return false;
         list->count++;
     }
@@ -159,13 +129,14 @@ static bool prompt_fill(const struct record *record, struct request *request)
 static bool easyedit_read(const struct record *record, struct request *request)
 {
     const cJSON *object = record->object;
-    return text_get(record, object, "prompt", &request->prompt) &&
-           text_get(record, object, "subject", &request->subject) &&
-           text_get(record, object, "target_new", &request->target_new) &&
+    return record_text(record, object, "prompt", &request->prompt) &&
+           record_text(record, object, "subject", &request->subject) &&
+           record_text(record, object, "target_new", &request->target_new) &&
            text_maybe(record, object, "ground_truth", &request->target_true) &&
-           list_maybe(record, object, "rephrase_prompt", &request->rephrases) &&
-           list_maybe(record, object, "locality_prompt", &request->localities) &&
-           list_maybe(record, object, "locality_ground_truth", &request->locality_truths) &&
+           list_maybe(record, object, "rephrase_prompt", BLANK_REFUSED, &request->rephrases) &&
+           list_maybe(record, object, "locality_prompt", BLANK_REFUSED, &request->localities) &&
+           list_maybe(record, object, "locality_ground_truth", BLANK_TAKEN,
+                      &request->locality_truths) &&
            subject_find(record, request);
 }
 
@@ -173,15 +144,15 @@ static bool easyedit_read(const struct record *record, struct request *request)
 static bool rome_target(const struct record *record, const cJSON *rewrite, const char *key,
                         char **text)
 {
-    const cJSON *target = member(rewrite, key);
+    const cJSON *target = record_member(rewrite, key);
     if (!target)
         return fail(STATUS_BAD_DATA, "%s, record %zu: key \"%s\" is missing", record->path,
                     record->number, key);
-    const cJSON *value = member(target, "str");
+    const cJSON *value = record_member(target, "str");
     if (cJSON_IsString(value) && text_blank(value->valuestring))
         return fail(STATUS_BAD_DATA, "%s, record %zu: \"%s\" is empty", record->path,
                     record->number, key);
-    return text_get(record, target, "str", text);
+    return record_text(record, target, "str", text);
 }
 
 // The neighbourhood of a fact shares its true object, so that is what each of them answers.
@@ -198,15 +169,18 @@ static bool rome_truths(struct request *request)
 
 static bool rome_read(const struct record *record, struct request *request)
 {
-    const cJSON *rewrite = member(record->object, "requested_rewrite");
-    return text_get(record, rewrite, "prompt", &request->prompt) &&
-           text_get(record, rewrite, "subject", &request->subject) &&
+    const cJSON *rewrite = record_member(record->object, "requested_rewrite");
+    return record_text(record, rewrite, "prompt", &request->prompt) &&
+           record_text(record, rewrite, "subject", &request->subject) &&
            rome_target(record, rewrite, "target_new", &request->target_new) &&
-           (!member(rewrite, "target_true") ||
+           (!record_member(rewrite, "target_true") ||
             rome_target(record, rewrite, "target_true", &request->target_true)) &&
-           list_maybe(record, record->object, "paraphrase_prompts", &request->rephrases) &&
-           list_maybe(record, record->object, "neighborhood_prompts", &request->localities) &&
-           list_maybe(record, record->object, "generation_prompts", &request->generations) &&
+           list_maybe(record, record->object, "paraphrase_prompts", BLANK_REFUSED,
+                      &request->rephrases) &&
+           list_maybe(record, record->object, "neighborhood_prompts", BLANK_REFUSED,
+                      &request->localities) &&
+           list_maybe(record, record->object, "generation_prompts", BLANK_REFUSED,
+                      &request->generations) &&
            rome_truths(request) && prompt_fill(record, request);
 }
 
@@ -214,29 +188,29 @@ static bool rome_read(const struct record *record, struct request *request)
 // added (ROME's own reader adds one), nothing is capitalised.
 static bool zsre_read(const struct record *record, struct request *request, enum zsre_target target)
 {
-    const cJSON *object = record->object, *answers = member(object, "answers");
+    const cJSON *object = record->object, *answers = record_member(object, "answers");
     const cJSON *answer = cJSON_IsArray(answers) ? answers->child : NULL;
     bool has_answer = cJSON_IsString(answer) && !text_blank(answer->valuestring);
     if (target == ZSRE_ANSWERS && !has_answer)
         return fail(STATUS_BAD_DATA, "%s, record %zu: key \"answers\" is missing or has no text",
                     record->path, record->number);
-    bool ok = text_get(record, object, "src", &request->prompt) &&
-              text_get(record, object, "subject", &request->subject);
+    bool ok = record_text(record, object, "src", &request->prompt) &&
+              record_text(record, object, "subject", &request->subject);
     if (target == ZSRE_ANSWERS)
         ok = ok && text_copy(&request->target_new, answer->valuestring);
     else
-        ok = ok && text_get(record, object, "alt", &request->target_new) &&
+        ok = ok && record_text(record, object, "alt", &request->target_new) &&
              (!has_answer || text_copy(&request->target_true, answer->valuestring));
-    return ok && list_maybe(record, object, "rephrase", &request->rephrases) &&
-           list_maybe(record, object, "loc", &request->localities) &&
-           list_maybe(record, object, "loc_ans", &request->locality_truths) &&
+    return ok && list_maybe(record, object, "rephrase", BLANK_REFUSED, &request->rephrases) &&
+           list_maybe(record, object, "loc", BLANK_REFUSED, &request->localities) &&
+           list_maybe(record, object, "loc_ans", BLANK_TAKEN, &request->locality_truths) &&
            subject_find(record, request);
 }
 
 static bool request_read(const struct record *record, struct request *request,
                          enum zsre_target target)
 {
-    const cJSON *object = record->object, *number = member(object, "case_id");
+    const cJSON *object = record->object, *number = record_member(object, "case_id");
     if (!cJSON_IsObject(object))
         return fail(STATUS_BAD_DATA, "%s, record %zu: no object {...}", record->path,
                     record->number);
@@ -244,9 +218,9 @@ static bool request_read(const struct record *record, struct request *request,
                       ? (int64_t)number->valuedouble
                       : (int64_t)record->number - 1;
     bool ok;
-    if (member(object, "requested_rewrite"))
+    if (record_member(object, "requested_rewrite"))
         ok = rome_read(record, request);
-    else if (member(object, "src"))
+    else if (record_member(object, "src"))
         ok = zsre_read(record, request, target);
     else
         ok = easyedit_read(record, request);
@@ -269,85 +243,25 @@ static bool dataset_append(struct dataset *dataset, const struct record *record,
     return request_read(record, request, target);
 }
 
-// A file under way: `number` records were seen, in values one after the other.
-struct reader {
-    const char *path, *text, *end;
-    size_t number;
-    struct dataset_options options;
+// A dataset under way.
+struct filling {
     struct dataset *dataset;
+    enum zsre_target zsre_target;
 };
 
-static size_t line_of(const struct reader *reader, const char *at)
+static bool filling_take(void *user, const struct record *record)
 {
-    size_t line = 1;
-    for (const char *c = reader->text; c < at; c++) line += *c == '\n';
-    return line;
-}
-
-static bool reader_done(const struct reader *reader)
-{
-    return reader->options.limit && reader->dataset->count >= reader->options.limit;
-}
-
-// One record, unless it is skipped or enough are there.
-static bool reader_take(struct reader *reader, const cJSON *object)
-{
-    struct record record = {object, reader->path, ++reader->number};
-    if (reader->number <= reader->options.skip || reader_done(reader)) return true;
-    return dataset_append(reader->dataset, &record, reader->options.zsre_target);
-}
-
-// Reads one JSON value at *at: a record, or an array of records.
-static bool reader_value(struct reader *reader, const char **at)
-{
-    const char *stop = *at;
-    cJSON *value = cJSON_ParseWithLengthOpts(*at, (size_t)(reader->end - *at), &stop, false);
-    if (!value)
-        return fail(STATUS_BAD_DATA, "%s, line %zu: malformed JSON at byte %zu", reader->path,
-                    line_of(reader, stop), (size_t)(stop - reader->text));
-    bool ok = true;
-    if (cJSON_IsArray(value)) {
-        for (const cJSON *item = value->child; item && ok; item = item->next)
-            ok = reader_take(reader, item);
-    } else if (cJSON_IsObject(value)) {
-        ok = reader_take(reader, value);
-    } else {
-        ok = fail(STATUS_BAD_DATA, "%s, line %zu: a JSON value that is no record {...}",
-                  reader->path, line_of(reader, *at));
-    }
-    cJSON_Delete(value);
-    *at = stop;
-    return ok;
-}
-
-static const char *skip_blanks(const char *at, const char *end)
-{
-    while (at < end && (*at == ' ' || *at == '\t' || *at == '\r' || *at == '\n')) at++;
-    return at;
+    struct filling *filling = user;
+    return dataset_append(filling->dataset, record, filling->zsre_target);
 }
 
 bool dataset_open(struct dataset *dataset, const char *path, struct dataset_options options)
 {
     *dataset = (struct dataset){0};
-    char *text = NULL;
-    size_t size = 0;
-    if (!file_read(path, &text, &size)) return false;
-    struct reader reader = {
-        .path = path, .text = text, .end = text + size, .options = options, .dataset = dataset};
-    const char *at = text;
-    if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) at += 3; // byte order mark
-    bool ok = true;
-    at = skip_blanks(at, reader.end);
-    while (ok && at < reader.end && !reader_done(&reader)) {
-        ok = reader_value(&reader, &at);
-        at = skip_blanks(at, reader.end);
-    }
-    if (ok && reader.number == 0) ok = fail(STATUS_BAD_DATA, "%s has no records", path);
-    if (ok && dataset->count == 0)
-        ok = fail(STATUS_BAD_DATA, "%s has %zu records, wanted some after the first %zu", path,
-                  reader.number, options.skip);
+    struct filling filling = {dataset, options.zsre_target};
+    struct records_options which = {options.skip, options.limit};
+    bool ok = records_read(path, which, filling_take, &filling);
     if (!ok) dataset_free(dataset);
-    free(text);
     return ok;
 }
 

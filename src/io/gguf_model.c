@@ -42,10 +42,14 @@ static void gguf_part_name(enum part part, uint32_t layer, char name[static 64])
         [PART_K_BIAS] = "attn_k.bias",
         [PART_V_BIAS] = "attn_v.bias",
         [PART_ATTN_OUTPUT] = "attn_output.weight",
+        [PART_O_BIAS] = "attn_output.bias",
         [PART_FFN_NORM] = "ffn_norm.weight",
         [PART_FFN_GATE] = "ffn_gate.weight",
         [PART_FFN_UP] = "ffn_up.weight",
         [PART_FFN_DOWN] = "ffn_down.weight",
+        [PART_GATE_BIAS] = "ffn_gate.bias",
+        [PART_UP_BIAS] = "ffn_up.bias",
+        [PART_DOWN_BIAS] = "ffn_down.bias",
     };
     if (part < PART_ATTN_NORM)
         snprintf(name, 64, "%s", names[part]);
@@ -130,17 +134,7 @@ static bool rope_scaling_check(const struct gguf *gguf, const struct config *con
 static bool heads_check(const struct gguf *gguf, const struct config *config, uint32_t value_length,
                         uint32_t rope_dims, uint32_t experts)
 {
-    if (config->heads % config->kv_heads)
-        return fail(STATUS_BAD_DATA,
-                    "%s: %u attention heads share %u key-value heads, wanted a multiple",
-                    gguf->path, config->heads, config->kv_heads);
-    if (config->head_dim == 0 || config->head_dim % 4 || config->head_dim > 256)
-        return fail(STATUS_BAD_DATA,
-                    "%s: attention heads of size %u, wanted a multiple of 4, at most 256",
-                    gguf->path, config->head_dim);
-    if (config->dim % 4 || config->ffn % 4)
-        return fail(STATUS_BAD_DATA, "%s: a hidden size of %u and %u FFN units, wanted multiples "
-                                     "of 4", gguf->path, config->dim, config->ffn);
+    if (!config_check(config, gguf->path)) return false;
     if (value_length != config->head_dim)
         return fail(STATUS_BAD_DATA, "%s: values of size %u for keys of size %u, wanted the same",
                     gguf->path, value_length, config->head_dim);

@@ -1,14 +1,12 @@
 // Writing GGUF files: edited copies of a source, and small new ones.
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "base/status.h"
 #include "io/gguf.h"
-#include "io/pack.h"
+#include "io/pack_write.h"
 
 // One tensor to be written, from bytes as they are or from floats.
 struct item {
@@ -112,27 +110,9 @@ static bool put_entry(struct writer *writer, const struct item *item)
 // Floats in the item's type; what that cannot hold is refused.
 static bool put_floats(struct writer *writer, const struct item *item)
 {
-    enum { PIECE = 2048 }; // elements, whole blocks of every type
-    const struct dtype_info *info = &dtype_table[item->dtype];
-    uint64_t count = item->bytes / info->bytes * info->block;
-    uint8_t packed[PIECE * sizeof(float)];
-    for (uint64_t start = 0; start < count; start += PIECE) {
-        uint64_t length = count - start < PIECE ? count - start : PIECE;
-        uint64_t held = pack_holds(item->dtype, item->floats + start, length), bad = start + held;
-        if (held < length) {
-            bool finite = isfinite(item->floats[bad]);
-            return fail(finite ? STATUS_FAILED : STATUS_BAD_DATA,
-                        "cannot write %s: tensor %.*s has %g in row %llu, column %llu, wanted %s%s%s",
-                        writer->file.path, (int)item->name.size, item->name.data,
-                        (double)item->floats[bad], (unsigned long long)(bad / item->ne[0]),
-                        (unsigned long long)(bad % item->ne[0]),
-                        finite ? "what fits into " : "a finite number", finite ? info->name : "",
-                        finite ? " (F32 holds it)" : "");
-        }
-        pack(item->dtype, item->floats + start, length, packed);
-        if (!put(writer, packed, (size_t)(length / info->block * info->bytes))) return false;
-    }
-    return true;
+    writer->at += item->bytes;
+    return pack_write(&writer->file, item->name, item->dtype, item->floats,
+                      item->ne[1] * item->ne[2] * item->ne[3], item->ne[0]);
 }
 
 // Offsets count from the start of the data; each tensor, the last one too, is padded.
@@ -172,14 +152,6 @@ static bool plan_write(struct plan *plan, const char *path)
     if (!file_out_open(&writer.file, path)) return false;
     bool ok = plan_put(plan, &writer);
     return file_out_close(&writer.file, ok);
-}
-
-// Under whatever name or link.
-static bool same_file(const char *left, const char *right)
-{
-    struct stat a, b;
-    return stat(left, &a) == 0 && stat(right, &b) == 0 && a.st_dev == b.st_dev &&
-           a.st_ino == b.st_ino;
 }
 
 // All metadata of the source but what a note of the same name replaces.
@@ -248,7 +220,7 @@ bool gguf_write_edited(const struct gguf *gguf, const struct weights *weights, c
                        const struct replacement *edits, size_t edit_count, const struct meta *notes,
                        size_t note_count)
 {
-    if (same_file(gguf->path, path))
+    if (file_same(gguf->path, path))
         return fail(STATUS_FAILED, "cannot write %s: it is the model that is being read (%s)", path,
                     gguf->path);
     struct bytes *records = NULL;

@@ -119,6 +119,14 @@ size_t journal_remaining(const struct journal *j)
     return count;
 }
 
+size_t journal_layer_remaining(const struct journal *j, uint32_t layer)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < j->edit_count; i++)
+        count += j->edits[i].layer == layer && journal_edit_counts(&j->edits[i]);
+    return count;
+}
+
 void journal_header_free(struct journal_header *h)
 {
     for (size_t i = 0; i < h->setting_count; i++) {
@@ -138,7 +146,32 @@ void journal_edit_free(struct journal_edit *edit)
 {
     request_free(&edit->request);
     free(edit->looks);
+    free(edit->candidates);
     *edit = (struct journal_edit){0};
+}
+
+uint32_t journal_pairs(const struct journal_edit *e)
+{
+    return e->rank ? e->rank : e->rows;
+}
+
+void journal_pairs_copy(const struct journal_edit *e, float sign, float *u, float *w)
+{
+    uint32_t pairs = journal_pairs(e);
+    memcpy(w, e->w, (size_t)pairs * e->cols * sizeof *w);
+    if (e->rank) memcpy(u, e->u, (size_t)pairs * e->rows * sizeof *u);
+    // Row i of a dense edit goes with the unit vector i.
+    for (size_t i = 0; i < (size_t)pairs * e->rows; i++)
+        u[i] = e->rank ? sign * u[i] : i / e->rows == i % e->rows ? sign : 0;
+}
+
+uint32_t journal_layer_pairs(const struct journal *j, uint32_t layer)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < j->edit_count; i++)
+        if (j->edits[i].layer == layer && journal_edit_counts(&j->edits[i]))
+            count += journal_pairs(&j->edits[i]);
+    return count;
 }
 
 void journal_free(struct journal *j)

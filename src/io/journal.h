@@ -35,6 +35,11 @@ struct journal_look { // one look at the loss: weighted terms of O-Edit Eq. 13, 
     float total, nll, kl, decay, f1, f2, length;
 };
 
+struct journal_candidate { // a layer that the edit could have taken
+    uint32_t layer;
+    double score, length, w_norm, k_norm; // the lowest score is taken; NAN: it has none
+};
+
 struct journal_edit {
     uint32_t number; // from 1
     struct request request;
@@ -45,8 +50,14 @@ struct journal_edit {
     uint32_t look_count, chosen; // the look at the delta that was taken, from 0
     double v0, length, s, realised, kept, u_norm, w_norm, k_norm;
     uint32_t r, q;
-    uint32_t rows, cols;
-    const uint8_t *u, *w; // f32 [rows], [cols]: dW = u w^T; perhaps not aligned
+    struct journal_candidate *candidates; // [candidate_count]; none: there was one layer
+    uint32_t candidate_count;
+    // dW = sum over pairs of u w^T, f32, perhaps not aligned: u [rank, rows], w [rank, cols]. Or
+    // rank is 0, u NULL, and w is dW itself [rows, cols]: a dense edit.
+    uint32_t rank, rows, cols;
+    const uint8_t *u, *w;
+    const uint8_t *notes; // f32 [note_count] that the solver needs to go on behind this edit
+    uint32_t note_count;
 };
 
 struct journal_seal {
@@ -79,12 +90,20 @@ bool journal_sniff(const char *path); // says whether the file begins as journal
 // Edits that are in the weights: neither reverted nor without effect.
 bool journal_edit_counts(const struct journal_edit *edit);
 size_t journal_remaining(const struct journal *journal);
-void journal_edit_free(struct journal_edit *edit); // not u and w
+size_t journal_layer_remaining(const struct journal *journal, uint32_t layer); // of that layer
+void journal_edit_free(struct journal_edit *edit); // not u, w and notes
 
-// Fails unless the journal's edits are of this model, and of one tensor that it has: *tensor.
+// An edit as pairs, for sums of them: how many (a dense one has a pair for each row), and the
+// pairs themselves times `sign`. u: [pairs, rows]  w: [pairs, cols]
+uint32_t journal_pairs(const struct journal_edit *edit);
+void journal_pairs_copy(const struct journal_edit *edit, float sign, float *u, float *w);
+uint32_t journal_layer_pairs(const struct journal *journal, uint32_t layer); // of those that count
+
+// Fails unless the journal's edits are of this model, and its tensor number `index`, which is less
+// than tensor_count or 0, is one that the model has: *tensor.
 struct weights;
 struct tensor;
-bool journal_base(const struct journal *journal, struct weights *weights,
+bool journal_base(const struct journal *journal, struct weights *weights, size_t index,
                   const struct tensor **tensor);
 
 // Sets a name that is new. Values are copied.

@@ -6,7 +6,8 @@
 #include <xxhash.h>
 
 enum { JOURNAL_VERSION = 1, JOURNAL_START = 16, JOURNAL_HEAD = 32, JOURNAL_SEAL = 8 };
-enum journal_kind { JOURNAL_HEADER = 1, JOURNAL_EDIT = 2, JOURNAL_REVERT = 3 };
+// JOURNAL_EDIT is of one pair or without effect; JOURNAL_MANY of any number, dense, or with notes.
+enum journal_kind { JOURNAL_HEADER = 1, JOURNAL_EDIT = 2, JOURNAL_REVERT = 3, JOURNAL_MANY = 4 };
 static const char journal_magic[8] = {'o', 'e', 'd', 'i', 't', '-', 'j', 'l'};
 static const char journal_mark[4] = {'O', 'R', 'E', 'C'};
 

@@ -121,17 +121,44 @@ static bool take_looks(struct cursor *c, struct journal_edit *e)
     return e->looks && take_into(c, e->looks, e->look_count * sizeof *e->looks);
 }
 
-static bool take_pair(struct cursor *c, struct journal_edit *e)
+static bool take_pairs(struct cursor *c, struct journal_edit *e, bool many)
 {
     const struct journal_tensor *t = tensor_of(c->journal, e->layer);
     if (!take_u32(c, &e->rows) || !take_u32(c, &e->cols)) return false;
     if (!t) return bad(c, "its layer is none of the header's");
     if (e->rows != (e->noop ? 0 : t->rows) || e->cols != (e->noop ? 0 : t->cols))
         return bad(c, "its pair does not have the tensor's shape");
-    return take(c, 4ull * e->rows, &e->u) && take(c, 4ull * e->cols, &e->w);
+    e->rank = !e->noop;
+    if (many && (!take_u32(c, &e->rank) || !take_u32(c, &e->note_count))) return false;
+    if (e->noop ? e->rank != 0 : e->rank > e->rows && e->rank > e->cols)
+        return bad(c, "it has more pairs than the tensor's rows and columns");
+    uint64_t below = e->rank ? e->rank : e->rows; // rows of w; below 2^31, as the columns are
+    if (e->rank && !take(c, 4ull * e->rank * e->rows, &e->u)) return false;
+    return take(c, 4 * below * e->cols, &e->w) &&
+           (e->note_count == 0 || take(c, 4ull * e->note_count, &e->notes));
 }
 
-static bool read_edit(struct cursor *c, struct journal *j)
+static bool take_candidates(struct cursor *c, struct journal_edit *e)
+{
+    uint32_t count = 0;
+    bool ok = true, own = false; // its own layer is one of them
+    if (c->at == c->size) return true;
+    if (!take_count(c, 36, &count)) return false;
+    if (count == 0) return bad(c, "its list of layers is empty");
+    e->candidates = mem_new(count, sizeof *e->candidates, "a journal");
+    e->candidate_count = e->candidates ? count : 0;
+    for (uint32_t i = 0; ok && i < e->candidate_count; i++) {
+        struct journal_candidate *k = &e->candidates[i];
+        double *numbers[] = {&k->score, &k->length, &k->w_norm, &k->k_norm};
+        ok = take_u32(c, &k->layer);
+        for (size_t n = 0; ok && n < sizeof numbers / sizeof *numbers; n++)
+            ok = take_into(c, numbers[n], sizeof *numbers[n]);
+        own = own || k->layer == e->layer;
+    }
+    return ok && e->candidates && (own || bad(c, "its layer is none of those it chose from"));
+}
+
+static bool read_edit(struct cursor *c, struct journal *j, bool many)
 {
     if (!mem_grow(&j->edits, &j->edit_capacity, j->edit_count + 1, sizeof *j->edits, "a journal"))
         return false;
@@ -145,7 +172,8 @@ static bool read_edit(struct cursor *c, struct journal *j)
               take_looks(c, e);
     for (size_t i = 0; ok && i < sizeof numbers / sizeof *numbers; i++)
         ok = take_into(c, numbers[i], sizeof *numbers[i]);
-    return ok && take_u32(c, &e->r) && take_u32(c, &e->q) && take_pair(c, e);
+    return ok && take_u32(c, &e->r) && take_u32(c, &e->q) && take_pairs(c, e, many) &&
+           take_candidates(c, e);
 }
 
 static bool read_revert(struct cursor *c, struct journal *j)
@@ -202,8 +230,8 @@ static bool read_body(struct cursor *c, struct journal *j, uint32_t kind)
     if ((kind == JOURNAL_HEADER) != (c->record == 0)) return bad(c, "a header is not in its place");
     if (kind == JOURNAL_HEADER)
         ok = read_header(c, j);
-    else if (kind == JOURNAL_EDIT)
-        ok = read_edit(c, j);
+    else if (kind == JOURNAL_EDIT || kind == JOURNAL_MANY)
+        ok = read_edit(c, j, kind == JOURNAL_MANY);
     else if (kind == JOURNAL_REVERT)
         ok = read_revert(c, j);
     else

@@ -71,6 +71,26 @@ static void put_request(struct pack *p, const struct request *r)
     put_list(p, &r->generations);
 }
 
+static enum journal_kind edit_kind(const struct journal_edit *e)
+{
+    return e->note_count == 0 && (e->noop || e->rank == 1) ? JOURNAL_EDIT : JOURNAL_MANY;
+}
+
+// An edit that had no choice ends before.
+static void put_candidates(struct pack *p, const struct journal_edit *e)
+{
+    if (e->candidate_count == 0) return;
+    put_u32(p, e->candidate_count);
+    for (uint32_t i = 0; i < e->candidate_count; i++) {
+        const struct journal_candidate *c = &e->candidates[i];
+        put_u32(p, c->layer);
+        put_f64(p, c->score);
+        put_f64(p, c->length);
+        put_f64(p, c->w_norm);
+        put_f64(p, c->k_norm);
+    }
+}
+
 static void put_edit(struct pack *p, const struct journal_edit *e)
 {
     put_u32(p, e->number);
@@ -87,8 +107,15 @@ static void put_edit(struct pack *p, const struct journal_edit *e)
     put_u32(p, e->q);
     put_u32(p, e->rows);
     put_u32(p, e->cols);
-    put(p, e->u, e->rows * sizeof(float));
-    put(p, e->w, e->cols * sizeof(float));
+    if (edit_kind(e) == JOURNAL_MANY) {
+        put_u32(p, e->rank);
+        put_u32(p, e->note_count);
+    }
+    size_t pairs = e->rank, below = e->rank ? e->rank : e->rows; // rows of w
+    put(p, e->u, pairs * e->rows * sizeof(float));
+    put(p, e->w, below * e->cols * sizeof(float));
+    put(p, e->notes, e->note_count * sizeof(float));
+    put_candidates(p, e);
 }
 
 static void put_header(struct pack *p, const struct journal_header *h)
@@ -175,7 +202,7 @@ bool journal_add_edit(struct journal_writer *w, const struct journal_edit *edit)
     struct pack p = {0};
     head_start(&p);
     put_edit(&p, edit);
-    return record_add(w, &p, 0, JOURNAL_EDIT);
+    return record_add(w, &p, 0, edit_kind(edit));
 }
 
 bool journal_add_revert(struct journal_writer *w, const uint32_t *numbers, uint32_t count)

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 // PCRE2 10.42 knows Unicode 14. Letters and numbers that came later, up to 16 (what the reference
 // tokenizers know), are added by hand; a library that knows them does not mind.
@@ -71,31 +72,137 @@ static const struct pretoken_kind {
     {"deepseek-r1-qwen", {WORDS("")}, false},
 };
 
+const char *const pretoken_number = EACH_NUMBER;
+
+// A piece of the stage before, cut: matches, and what lies between them.
+struct run {
+    size_t start, end;
+    bool match;
+};
+
+struct stage {
+    struct split split;
+    pcre2_code *code;
+    pcre2_match_data *match;
+    struct run *runs; // of the piece at work
+    size_t capacity;
+};
+
 struct pretoken {
-    const struct pretoken_kind *kind;
-    pcre2_code *codes[STAGES];
-    pcre2_match_data *matches[STAGES];
+    const char *where;
+    bool whole_words;
+    struct stage *stages; // [room], the first `count` of them ready
+    size_t count, room;
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
 };
 
-static bool stage_compile(struct pretoken *pretoken, int stage)
+static bool text_add(char **text, size_t *size, size_t *capacity, const char *more, size_t length)
+{
+    if (!mem_grow(text, capacity, *size + length + 1, 1, "a pattern")) return false;
+    memcpy(*text + *size, more, length);
+    *size += length;
+    (*text)[*size] = '\0';
+    return true;
+}
+
+// Oniguruma's classes in PCRE2's words, see NEW_LETTERS; a literal with its signs made harmless.
+// *used: of the pattern. inside: between brackets.
+static const char *translated(const char *pattern, bool inside, size_t *used)
+{
+    static const struct {
+        const char *from, *inside, *outside;
+    } classes[] = {{"\\p{L}", LETTER, "[" LETTER "]"},
+                   {"\\p{N}", NUMBER, "[" NUMBER "]"},
+                   {"\\s", BLANK, "[" BLANK "]"},
+                   {"\\S", "\\S", "[^" BLANK "]"}};
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        *used = strlen(classes[i].from);
+        if (strncmp(pattern, classes[i].from, *used) == 0)
+            return inside ? classes[i].inside : classes[i].outside;
+    }
+    return NULL;
+}
+
+// The pattern as PCRE2 shall have it, to be freed.
+static char *pattern_make(const struct split *split)
+{
+    char *text = NULL;
+    size_t size = 0, capacity = 0;
+    bool ok = text_add(&text, &size, &capacity, "", 0), inside = false;
+    for (const char *at = split->pattern; ok && *at;) {
+        size_t used = 1;
+        const char *other = split->ours || split->literal ? NULL : translated(at, inside, &used);
+        if (other) {
+            ok = text_add(&text, &size, &capacity, other, strlen(other));
+        } else if (split->literal) {
+            bool sign = (unsigned char)*at < 0x80 && !(*at >= 'a' && *at <= 'z') &&
+                        !(*at >= 'A' && *at <= 'Z') && !(*at >= '0' && *at <= '9');
+            used = 1;
+            ok = (!sign || text_add(&text, &size, &capacity, "\\", 1)) &&
+                 text_add(&text, &size, &capacity, at, 1);
+        } else {
+            used = *at == '\\' && at[1] ? 2 : 1;
+            if (*at == '[') inside = true;
+            if (*at == ']') inside = false;
+            ok = text_add(&text, &size, &capacity, at, used);
+        }
+        at += used;
+    }
+    if (!ok) free(text);
+    return ok ? text : NULL;
+}
+
+static bool stage_compile(const struct pretoken *pretoken, struct stage *stage)
 {
     int error;
     size_t offset;
-    const char *pattern = pretoken->kind->stages[stage];
-    pcre2_code *code =
-        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                      PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK, &error, &offset, NULL);
-    if (!code)
-        return fail(STATUS_FAILED,
-                    "pre-tokenizer %s, stage %d: PCRE2 error %d at %zu of its pattern",
-                    pretoken->kind->name, stage, error, offset);
-    pretoken->codes[stage] = code;
-    pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); // where there is no JIT, it is only slower
-    pretoken->matches[stage] = pcre2_match_data_create(1, NULL);
-    return pretoken->matches[stage] != NULL ||
+    char *pattern = pattern_make(&stage->split);
+    if (!pattern) return false;
+    uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK | PCRE2_NEVER_BACKSLASH_C;
+    if (!stage->split.ours) options |= PCRE2_MULTILINE; // Oniguruma's ^ and $ are of lines
+    stage->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options, &error,
+                                &offset, NULL);
+    if (!stage->code)
+        fail(STATUS_BAD_DATA, "%s: pre-tokenizer: PCRE2 error %d at %zu of pattern %.80s",
+             pretoken->where, error, offset, pattern);
+    free(pattern);
+    if (!stage->code) return false;
+    pcre2_jit_compile(stage->code, PCRE2_JIT_COMPLETE); // where there is no JIT, it is only slower
+    stage->match = pcre2_match_data_create(1, NULL);
+    return stage->match != NULL ||
            fail(STATUS_NO_MEMORY, "out of host memory for a pre-tokenizer");
+}
+
+bool pretoken_from(struct pretoken **result, const struct split *splits, size_t count,
+                   const char *where)
+{
+    bool ours = true;
+    struct pretoken *pretoken = *result = mem_new(1, sizeof *pretoken, "a pre-tokenizer");
+    if (!pretoken) return false;
+    pretoken->where = where;
+    pretoken->stages = mem_new(count, sizeof *pretoken->stages, "a pre-tokenizer");
+    bool ok = pretoken->stages != NULL;
+    pretoken->room = count;
+    for (; ok && pretoken->count < count; pretoken->count++) {
+        struct stage *stage = &pretoken->stages[pretoken->count];
+        stage->split = splits[pretoken->count];
+        ours = ours && stage->split.ours;
+        ok = stage_compile(pretoken, stage);
+        stage->split.pattern = NULL; // the caller's
+    }
+    pretoken->context = pcre2_match_context_create(NULL);
+    pretoken->stack = pcre2_jit_stack_create(32 << 10, 8 << 20, NULL);
+    if (ok && pretoken->context) {
+        // Our patterns run in time linear in a piece, however long, so no limit is wanted.
+        pcre2_set_match_limit(pretoken->context, ours ? UINT32_MAX : 10 * 1000 * 1000);
+        if (pretoken->stack) pcre2_jit_stack_assign(pretoken->context, NULL, pretoken->stack);
+    } else if (ok) {
+        ok = fail(STATUS_NO_MEMORY, "out of host memory for a pre-tokenizer");
+    }
+    if (!ok) pretoken_free(pretoken);
+    *result = ok ? pretoken : NULL;
+    return ok;
 }
 
 bool pretoken_new(struct pretoken **result, struct bytes name, const char *where)
@@ -110,32 +217,24 @@ bool pretoken_new(struct pretoken **result, struct bytes name, const char *where
                     "%s has the pre-tokenizer %.*s, wanted smollm, gpt-2, llama-bpe, qwen2 or one "
                     "that works like these",
                     where, name.size < 60 ? (int)name.size : 60, name.data);
-    struct pretoken *pretoken = mem_new(1, sizeof *pretoken, "a pre-tokenizer");
-    if (!pretoken) return false;
-    pretoken->kind = kind;
-    bool ok = true;
-    for (int i = 0; ok && i < STAGES && kind->stages[i]; i++) ok = stage_compile(pretoken, i);
-    pretoken->context = pcre2_match_context_create(NULL);
-    pretoken->stack = pcre2_jit_stack_create(32 << 10, 8 << 20, NULL);
-    if (ok && pretoken->context) {
-        // The patterns run in time linear in a piece, however long, so no limit is wanted.
-        pcre2_set_match_limit(pretoken->context, UINT32_MAX);
-        if (pretoken->stack) pcre2_jit_stack_assign(pretoken->context, NULL, pretoken->stack);
-    } else if (ok) {
-        ok = fail(STATUS_NO_MEMORY, "out of host memory for a pre-tokenizer");
-    }
-    if (!ok) pretoken_free(pretoken);
-    *result = ok ? pretoken : NULL;
-    return ok;
+    struct split splits[STAGES];
+    size_t count = 0;
+    for (; count < STAGES && kind->stages[count]; count++)
+        splits[count] = (struct split){.pattern = kind->stages[count], .ours = true};
+    if (!pretoken_from(result, splits, count, where)) return false;
+    (*result)->whole_words = kind->whole_words;
+    return true;
 }
 
 void pretoken_free(struct pretoken *pretoken)
 {
     if (!pretoken) return;
-    for (int i = 0; i < STAGES; i++) {
-        pcre2_match_data_free(pretoken->matches[i]);
-        pcre2_code_free(pretoken->codes[i]);
+    for (size_t i = 0; pretoken->stages && i < pretoken->room; i++) {
+        pcre2_match_data_free(pretoken->stages[i].match);
+        pcre2_code_free(pretoken->stages[i].code);
+        free(pretoken->stages[i].runs);
     }
+    free(pretoken->stages);
     pcre2_match_context_free(pretoken->context);
     pcre2_jit_stack_free(pretoken->stack);
     free(pretoken);
@@ -143,7 +242,7 @@ void pretoken_free(struct pretoken *pretoken)
 
 bool pretoken_whole_words(const struct pretoken *pretoken)
 {
-    return pretoken->kind->whole_words;
+    return pretoken->whole_words;
 }
 
 struct cut {
@@ -153,31 +252,73 @@ struct cut {
     void *context;
 };
 
-// Cuts text[start, end) by one stage. A piece is a text of its own to the next stage: what stands
-// before and behind it is out of the look-ahead's sight.
-static bool stage_cut(const struct cut *cut, int stage, size_t start, size_t end)
+static bool runs_add(struct stage *stage, size_t *count, size_t start, size_t end, bool match)
 {
     if (start == end) return true;
-    if (stage == STAGES || !cut->pretoken->codes[stage])
-        return cut->piece(cut->context, start, end);
-    const char *text = cut->text + start;
-    size_t size = end - start, done = 0;
-    while (done < size) {
-        int result =
-            pcre2_match(cut->pretoken->codes[stage], (PCRE2_SPTR)text, size, done,
-                        PCRE2_NO_UTF_CHECK, cut->pretoken->matches[stage], cut->pretoken->context);
+    if (!mem_grow(&stage->runs, &stage->capacity, *count + 1, sizeof *stage->runs, "pieces"))
+        return false;
+    stage->runs[(*count)++] = (struct run){start, end, match != stage->split.invert};
+    return true;
+}
+
+// Matches and what lies between them, in order, for text[0, size).
+static bool runs_find(const struct pretoken *pretoken, struct stage *stage, const char *text,
+                      size_t size, size_t *count)
+{
+    size_t done = 0, from = 0;
+    while (from < size) {
+        int result = pcre2_match(stage->code, (PCRE2_SPTR)text, size, from, PCRE2_NO_UTF_CHECK,
+                                 stage->match, pretoken->context);
         if (result == PCRE2_ERROR_NOMATCH) break;
-        if (result < 0)
-            return fail(STATUS_FAILED, "pre-tokenizer %s: PCRE2 error %d in a text of %zu bytes",
-                        cut->pretoken->kind->name, result, size);
-        const size_t *found = pcre2_get_ovector_pointer(cut->pretoken->matches[stage]);
-        size_t from = found[0], to = found[1];
-        if (!stage_cut(cut, stage + 1, start + done, start + from) ||
-            !stage_cut(cut, stage + 1, start + from, start + to))
+        const size_t *found = pcre2_get_ovector_pointer(stage->match);
+        if (result < 0 || found[0] < from || found[1] < found[0])
+            return fail(STATUS_FAILED, "%s: pre-tokenizer: PCRE2 error %d in a text of %zu bytes",
+                        pretoken->where, result, size);
+        if (!runs_add(stage, count, done, found[0], false) ||
+            !runs_add(stage, count, found[0], found[1], true))
             return false;
-        done = to; // no pattern matches the empty text
+        done = from = found[1];
+        if (found[0] == found[1] && from < size) from += utf8_size(text + from, size - from);
     }
-    return stage_cut(cut, stage + 1, start + done, end);
+    return runs_add(stage, count, done, size, false);
+}
+
+// Joins runs as the split says; returns how many are left.
+static size_t runs_join(struct stage *stage, size_t count)
+{
+    struct run *runs = stage->runs;
+    size_t kept = 0;
+    enum split_kind kind = stage->split.kind;
+    bool before = false; // the run before was a match
+    for (size_t i = 0; i < count; i++) {
+        struct run run = runs[i];
+        bool joins = kept && ((kind == SPLIT_CONTIGUOUS && runs[kept - 1].match == run.match) ||
+                              (kind == SPLIT_PREVIOUS && run.match && !before) ||
+                              (kind == SPLIT_NEXT && before && !run.match));
+        before = run.match;
+        if (kind == SPLIT_REMOVED && run.match) continue;
+        if (joins)
+            runs[kept - 1].end = run.end;
+        else
+            runs[kept++] = run;
+    }
+    return kept;
+}
+
+// Cuts text[start, end) by one stage. A piece is a text of its own to the next stage: what stands
+// before and behind it is out of the look-ahead's sight.
+static bool stage_cut(const struct cut *cut, size_t number, size_t start, size_t end)
+{
+    if (start == end) return true;
+    if (number == cut->pretoken->count) return cut->piece(cut->context, start, end);
+    struct stage *stage = &cut->pretoken->stages[number];
+    size_t count = 0;
+    if (!runs_find(cut->pretoken, stage, cut->text + start, end - start, &count)) return false;
+    count = runs_join(stage, count);
+    for (size_t i = 0; i < count; i++)
+        if (!stage_cut(cut, number + 1, start + stage->runs[i].start, start + stage->runs[i].end))
+            return false;
+    return true;
 }
 
 bool pretoken_split(const struct pretoken *pretoken, const char *text, size_t size,

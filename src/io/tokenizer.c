@@ -1,38 +1,22 @@
 #include "io/tokenizer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "io/bpe.h"
+#include "io/hf_text.h"
 #include "io/pretoken.h"
-
-// The size of the UTF-8 character at text, 0 if it is none (cut short, overlong, a surrogate).
-static size_t character_size(const unsigned char *text, size_t size)
-{
-    if (text[0] < 0x80) return 1;
-    size_t wanted = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-    if (text[0] < 0xc2 || text[0] > 0xf4 || size < wanted) return 0;
-    for (size_t i = 1; i < wanted; i++)
-        if ((text[i] & 0xc0) != 0x80) return 0;
-    if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-        (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return wanted;
-}
 
 // Checked here once, so that PCRE2 need not check each run of text again.
 static bool utf8_check(const char *text, size_t size)
 {
-    const unsigned char *bytes = (const unsigned char *)text;
-    for (size_t at = 0, step; at < size; at += step) {
-        step = character_size(bytes + at, size - at);
-        if (!step)
-            return fail(STATUS_BAD_DATA, "text is not UTF-8: byte 0x%02x at offset %zu", bytes[at],
-                        at);
-    }
-    return true;
+    size_t at = utf8_invalid(text, size);
+    return at == size || fail(STATUS_BAD_DATA, "text is not UTF-8: byte 0x%02x at offset %zu",
+                              (unsigned char)text[at], at);
 }
 
 // Whether the token's text is matched in the raw text rather than made by merges.
@@ -54,6 +38,26 @@ static size_t piece_decode(struct bytes token, const int16_t letters[static 512]
         }
         if (letters[letter] < 0) return 0;
         piece[size++] = (char)letters[letter];
+    }
+    return size;
+}
+
+// The same of a vocabulary of characters: a byte's own token, or a text with its blanks written
+// otherwise. U+2581 is what SentencePiece writes for a blank.
+static size_t piece_spell(struct bytes token, char *piece)
+{
+    size_t size = 0;
+    unsigned byte;
+    char more;
+    if (token.size == 6 && sscanf(token.data, "<0x%02X>%c", &byte, &more) == 1 &&
+        token.data[5] == '>') {
+        piece[0] = (char)byte;
+        return 1;
+    }
+    for (size_t i = 0; i < token.size;) {
+        bool blank = token.size - i >= 3 && memcmp(token.data + i, "\xe2\x96\x81", 3) == 0;
+        piece[size++] = blank ? ' ' : token.data[i];
+        i += blank ? 3 : 1;
     }
     return size;
 }
@@ -80,7 +84,10 @@ static bool pieces_build(struct tokenizer *tokenizer)
     for (size_t i = 0; i < vocab->count; i++) {
         struct bytes token = vocab->tokens[i];
         size_t size = 0;
-        if (!matched_raw((enum token_type)vocab->types[i]))
+        bool made = !matched_raw((enum token_type)vocab->types[i]);
+        if (made && vocab->characters)
+            size = piece_spell(token, tokenizer->pieces + at);
+        else if (made)
             size = piece_decode(token, letters, tokenizer->pieces + at);
         if (!size && token.size) {
             memcpy(tokenizer->pieces + at, token.data, token.size);
@@ -129,6 +136,16 @@ bool tokenizer_open(struct tokenizer *tokenizer, const struct weights *weights)
     *tokenizer = (struct tokenizer){0};
     struct vocab *vocab = &tokenizer->vocab;
     bool ok = weights_vocab(weights, vocab);
+    if (ok && vocab->hf) {
+        ok = pretoken_from(&tokenizer->pretoken, vocab->hf->splits, vocab->hf->split_count,
+                           vocab->where) &&
+             bpe_new(&tokenizer->bpe, vocab, vocab->whole_words) && pieces_build(tokenizer);
+        for (size_t i = 0; i < vocab->hf->added_count; i++)
+            if (vocab->hf->added[i].content.size)
+                tokenizer->special_first[(unsigned char)*vocab->hf->added[i].content.data] = true;
+        if (!ok) tokenizer_free(tokenizer);
+        return ok;
+    }
     if (ok && (vocab->model.size != 4 || memcmp(vocab->model.data, "gpt2", 4) != 0))
         ok = fail(STATUS_BAD_DATA, "%s has a tokenizer of kind %.*s, wanted gpt2 (byte-level BPE)",
                   vocab->where, vocab->model.size < 60 ? (int)vocab->model.size : 60,
@@ -204,6 +221,7 @@ bool tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_
     if ((flags & ENCODE_BOS) && vocab->add_bos && vocab->bos >= 0 &&
         !token_list_append(list, (uint32_t)vocab->bos, 0, 0))
         return false;
+    if (vocab->hf) return hf_encode(tokenizer, text, size, flags, list);
     struct encoding encoding = {.bpe = tokenizer->bpe, .text = text, .list = list};
     // The leftmost special token first, then what stands before it as ordinary text.
     for (size_t at = 0; at < size && !(flags & ENCODE_PLAIN);) {

@@ -1,4 +1,4 @@
-// Text to token ids and back: byte-level BPE as the model's file describes it.
+// Text to token ids and back: BPE as the model's file describes it.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,6 +23,7 @@ struct token_list {
 enum encode_flags {
     ENCODE_BOS = 1,   // puts the BOS token first, if the model wants one (add_bos)
     ENCODE_PLAIN = 2, // the text of a special token is ordinary text
+    ENCODE_CONTINUES = 4, // the text goes on with another: nothing is put before it
 };
 
 struct tokenizer {

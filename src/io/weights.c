@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "io/gguf.h"
+#include "io/hf_tokenizer.h"
+#include "io/safetensors.h"
 
 const struct dtype_info dtype_table[DTYPE_COUNT] = {
     [DTYPE_F32] = {"F32", 1, 4},       [DTYPE_F16] = {"F16", 1, 2},
@@ -19,21 +21,26 @@ const struct dtype_info dtype_table[DTYPE_COUNT] = {
 };
 
 // Every format that can be read.
-static const struct format *const formats[] = {&format_gguf};
+static const struct format *const formats[] = {&format_gguf, &format_safetensors};
 
 bool weights_open(struct weights *weights, const char *path)
 {
     *weights = (struct weights){0};
     struct stat info;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (formats[i]->sniff(path)) weights->format = formats[i];
+        if (!weights->format && formats[i]->sniff(path)) weights->format = formats[i];
     if (!weights->format && stat(path, &info) == 0 && S_ISREG(info.st_mode))
-        return fail(STATUS_BAD_DATA, "%s is no model: wanted a GGUF file", path);
+        return fail(STATUS_BAD_DATA, "%s is no model: wanted a GGUF file or a folder of safetensors", path);
     if (!weights->format) weights->format = formats[0]; // its open says what is wrong with path
     weights->path = mem_text(path, strlen(path), "a path");
     bool ok = weights->path && weights->format->open(weights);
     if (!ok) weights_close(weights);
     return ok;
+}
+
+bool weights_is_folder(const char *path)
+{
+    return !format_gguf.sniff(path) && format_safetensors.sniff(path);
 }
 
 void weights_close(struct weights *weights)
@@ -78,8 +85,19 @@ const struct tensor *weights_find(const struct weights *weights, const char *nam
 const struct tensor *weights_part(const struct weights *weights, enum part part, uint32_t layer)
 {
     char name[64];
+    if (part == PART_ROPE_FREQS && weights->factors.data) return &weights->factors;
     weights->format->part_name(part, layer, name);
     return weights_find(weights, name);
+}
+
+void tensor_pairs(const struct tensor *tensor, uint8_t *to)
+{
+    uint64_t lines = tensor->rows > 1 ? tensor->rows : tensor->cols; // a bias is turned as well
+    uint64_t size = tensor->bytes / lines, head = lines / tensor->split_heads;
+    for (uint64_t i = 0; i < lines; i++) {
+        uint64_t place = i % head, from = i - place + place / 2 + (place % 2) * (head / 2);
+        memcpy(to + i * size, tensor->data + from * size, size);
+    }
 }
 
 // The shape of a part in a model of this config.
@@ -100,20 +118,42 @@ static void part_shape(const struct config *config, enum part part, uint64_t *ro
         [PART_K_BIAS] = {1, kv},
         [PART_V_BIAS] = {1, kv},
         [PART_ATTN_OUTPUT] = {config->dim, q},
+        [PART_O_BIAS] = {1, config->dim},
         [PART_FFN_NORM] = {1, config->dim},
         [PART_FFN_GATE] = {config->ffn, config->dim},
         [PART_FFN_UP] = {config->ffn, config->dim},
         [PART_FFN_DOWN] = {config->dim, config->ffn},
+        [PART_GATE_BIAS] = {1, config->ffn},
+        [PART_UP_BIAS] = {1, config->ffn},
+        [PART_DOWN_BIAS] = {1, config->dim},
     };
     *rows = shapes[part][0];
     *cols = shapes[part][1];
 }
 
-// Qwen2 has biases for Q, K and V, Llama has none; both may be tied or not.
+// Qwen2 has biases for Q, K and V, Llama none, or more; both may be tied or not.
 static bool part_optional(enum part part)
 {
     return part == PART_OUTPUT || part == PART_ROPE_FREQS || part == PART_Q_BIAS ||
-           part == PART_K_BIAS || part == PART_V_BIAS;
+           part == PART_K_BIAS || part == PART_V_BIAS || part == PART_O_BIAS ||
+           part == PART_GATE_BIAS || part == PART_UP_BIAS || part == PART_DOWN_BIAS;
+}
+
+bool config_check(const struct config *config, const char *where)
+{
+    if (config->kv_heads == 0 || config->heads % config->kv_heads)
+        return fail(STATUS_BAD_DATA,
+                    "%s: %u attention heads share %u key-value heads, wanted a multiple", where,
+                    config->heads, config->kv_heads);
+    if (config->head_dim == 0 || config->head_dim % 4 || config->head_dim > 256)
+        return fail(STATUS_BAD_DATA,
+                    "%s: attention heads of size %u, wanted a multiple of 4, at most 256", where,
+                    config->head_dim);
+    if (config->dim % 4 || config->ffn % 4)
+        return fail(STATUS_BAD_DATA,
+                    "%s: a hidden size of %u and %u FFN units, wanted multiples of 4", where,
+                    config->dim, config->ffn);
+    return true;
 }
 
 // Checks one part; *known counts the tensors that are some part of the model.
@@ -121,7 +161,7 @@ static bool part_check(const struct weights *weights, enum part part, uint32_t l
 {
     char name[64];
     weights->format->part_name(part, layer, name);
-    const struct tensor *tensor = weights_find(weights, name);
+    const struct tensor *tensor = weights_part(weights, part, layer);
     uint64_t rows, cols;
     part_shape(&weights->config, part, &rows, &cols);
     if (!tensor && part_optional(part)) return true;
@@ -133,7 +173,7 @@ static bool part_check(const struct weights *weights, enum part part, uint32_t l
                     "%s: tensor %s has the shape [%llu, %llu], wanted [%llu, %llu]", weights->path,
                     name, (unsigned long long)tensor->rows, (unsigned long long)tensor->cols,
                     (unsigned long long)rows, (unsigned long long)cols);
-    ++*known;
+    if (tensor != &weights->factors) ++*known;
     return true;
 }
 
@@ -198,7 +238,7 @@ bool weights_note(const struct weights *weights, const char *key, struct bytes *
 
 bool weights_vocab(const struct weights *weights, struct vocab *vocab)
 {
-    *vocab = (struct vocab){.where = weights->path, .bos = -1, .eos = -1};
+    *vocab = (struct vocab){.where = weights->path, .bos = -1, .eos = -1, .unknown = -1};
     bool ok = weights->format->vocab(weights, vocab);
     if (!ok) vocab_free(vocab);
     return ok;
@@ -209,5 +249,8 @@ void vocab_free(struct vocab *vocab)
     free(vocab->tokens);
     free(vocab->types);
     free(vocab->merges);
+    free(vocab->rights);
+    free(vocab->outside);
+    hf_tokenizer_free(vocab->hf);
     *vocab = (struct vocab){0};
 }

@@ -38,6 +38,9 @@ struct tensor {
     uint64_t rows, cols;
     const uint8_t *data;
     uint64_t bytes;
+    // Rows of Q and K as they are rotated: each head's are the first halves of all pairs, then the
+    // second halves, and are wanted pair by pair. 0: as they are wanted; else the heads.
+    uint32_t split_heads;
 };
 
 // A Llama-like decoder. Q is [heads * head_dim, dim], K and V are [kv_heads * head_dim, dim].
@@ -49,6 +52,7 @@ struct config {
     bool rope_freqs;         // PART_ROPE_FREQS divides the frequencies
     bool tied;               // no PART_OUTPUT: the embedding is the head
     uint32_t sliding_window; // positions a query sees back, itself counted; 0: all
+    uint32_t window_layer;   // the first layer that has the window
 };
 
 // What a tensor is for, whatever the format calls it. The last column says whether it may be
@@ -66,10 +70,14 @@ enum part {
     PART_K_BIAS,      // [kv_heads * head_dim]   may be absent
     PART_V_BIAS,      // [kv_heads * head_dim]   may be absent
     PART_ATTN_OUTPUT, // [dim, heads * head_dim]
+    PART_O_BIAS,      // [dim]                   may be absent
     PART_FFN_NORM,    // [dim]
     PART_FFN_GATE,    // [ffn, dim]
     PART_FFN_UP,      // [ffn, dim]
     PART_FFN_DOWN,    // [dim, ffn]              the edited one
+    PART_GATE_BIAS,   // [ffn]                   may be absent
+    PART_UP_BIAS,     // [ffn]                   may be absent
+    PART_DOWN_BIAS,   // [dim]                   may be absent
     PART_COUNT,
 };
 
@@ -101,6 +109,14 @@ struct vocab {
     int64_t bos, eos;     // token ids, -1 if the file names none
     bool add_bos;
     struct bytes template; // the chat template, empty if the file has none
+    // What only tokenizer.json says; all zero for other files.
+    struct hf_tokenizer *hf; // owned; bytes point into it
+    struct bytes *rights;    // [merge_count] right sides, `merges` being the left ones; or NULL
+    bool *outside;           // [count] added to the vocabulary that merges make; or NULL: none
+    bool characters;         // merges start from characters, otherwise from bytes
+    bool byte_fallback;      // a character that is no token becomes tokens of its bytes, "<0x0A>"
+    bool fuse_unknown, whole_words;
+    int64_t unknown; // for a character without token, -1: it is left out
 };
 
 // A tensor of the source to be written with other contents.
@@ -148,6 +164,7 @@ struct weights {
     struct config config;
     struct tensor *tensors; // [count], in the file's order
     size_t count;
+    struct tensor factors; // PART_ROPE_FREQS where the format computes it; data NULL: it does not
     const struct tensor **by_name; // [count], sorted
     void *state;                   // the format's own
     char hash[33];                 // filled by weights_hash
@@ -156,6 +173,9 @@ struct weights {
 // Opens and checks a model: all tensors of all layers are there in their right shapes afterwards.
 bool weights_open(struct weights *weights, const char *path);
 void weights_close(struct weights *weights);
+
+// Whether weights_write makes a folder of the model at `path`, rather than a file.
+bool weights_is_folder(const char *path);
 
 // NULL if there is none of that name. weights_part: layer is ignored for parts of no layer.
 const struct tensor *weights_find(const struct weights *weights, const char *name);
@@ -178,3 +198,7 @@ void vocab_free(struct vocab *vocab);
 // tensors against config, which it completes (vocab, tied, rope_freqs).
 bool weights_index(struct weights *weights);
 bool weights_check(struct weights *weights);
+bool config_check(const struct config *config, const char *where); // what we can compute
+
+// Rows [0, rows) of a tensor with split_heads as they are wanted.  to: as many bytes as tensor->data
+void tensor_pairs(const struct tensor *tensor, uint8_t *to);

@@ -210,6 +210,33 @@ void factor_free(struct factor *factor)
     *factor = (struct factor){0};
 }
 
+bool factor_update(struct factor *f, fbuf v, double scale)
+{
+    const uint32_t n = f->n;
+    fbuf x = work(f, REST), turn = work(f, PANEL);
+    struct cmd cmd;
+    cmd_start(&cmd, f->dev, false);
+    op_axpby(&cmd, (struct axpby_args){.x = v, .y = x, .n = n, .alpha = (float)sqrt(scale)});
+    op_outer(&cmd, (struct outer_args){.u = x, .v = x, .w = f->matrix->address, .rows = n,
+                                       .cols = n, .alpha = 1});
+    for (uint32_t first = 0; first < n; first += BLOCK) {
+        const uint32_t size = block_rows(f, first), below = n - first - size;
+        fbuf corner = at(f->lower, (uint64_t)first * n + first);
+        op_chol_turn(&cmd, (struct chol_turn_args){
+                               .lower = corner, .x = x + 4ull * first, .turn = turn,
+                               .inverse = at(f->inverses, (uint64_t)first * BLOCK), .size = size,
+                               .ldl = n});
+        if (below)
+            op_chol_turn_rows(&cmd, (struct chol_turn_rows_args){
+                                        .lower = corner + 4ull * size * n,
+                                        .x = x + 4ull * (first + size), .turn = turn,
+                                        .rows = below, .size = size, .ldl = n});
+    }
+    bool ok = cmd_run_once(&cmd);
+    cmd_free(&cmd);
+    return ok;
+}
+
 // One refinement: r = b - S x, d = S^-1 r, x <- x + d. norms: |x|, |d|, |r|, |b|
 static bool refine(struct factor *f, fbuf b, fbuf x, float norms[4])
 {

@@ -25,6 +25,10 @@ bool factor_new(struct device *dev, struct buffer *c, uint32_t n, double ridge,
                 struct factor *factor);
 void factor_free(struct factor *factor); // accepts zero
 
+// S <- S + scale v v^T: C and L are changed, L by a rank-one update in O(n^2).  v: [n]  scale > 0
+// Runs and waits.
+bool factor_update(struct factor *factor, fbuf v, double scale);
+
 // How a solve went.
 struct solve_report {
     uint32_t steps;    // of refinement

@@ -7,6 +7,13 @@ static float scale(const struct config *c)
     return 1 / sqrtf((float)c->head_dim);
 }
 
+// Positions that a query of this layer sees back; 0: all.
+static uint32_t window(const struct config *c, const struct acts *acts, const struct act *act)
+{
+    uint32_t layer = acts->from + (uint32_t)(act - acts->layers);
+    return layer >= c->window_layer ? c->sliding_window : 0;
+}
+
 // Threads a workgroup, which the results do not depend on: a CPU device runs idle ones, too. Many
 // where texts are long: Mesa 22.3's leaves every loop of a shader once all of them have gone round
 // 65535 times, which the keys of 8192 positions would take with 16 threads and 4 heads a key.
@@ -34,16 +41,16 @@ static struct matrix scores_of(const struct buffer *buffer, const struct text *t
 
 // scores <- softmax(scale q k^T), all heads of one text.
 static void probabilities(struct cmd *cmd, const struct config *c, const struct text *t,
-                          const struct acts *acts, fbuf q, fbuf k)
+                          const struct acts *acts, const struct act *act, fbuf k)
 {
     uint32_t share = c->heads / c->kv_heads;
     for (uint32_t h = 0; h < c->heads; h++)
-        gemm_nt_lower(cmd, head_of(q, c, t, t->row, c->heads, h),
+        gemm_nt_lower(cmd, head_of(act->q->address, c, t, t->row, c->heads, h),
                       head_of(k, c, t, t->slot, c->kv_heads, h / share),
                       scores_of(acts->scores, t, h));
     op_causal_softmax(cmd, (struct causal_softmax_args){.s = acts->scores->address,
                                                         .rows = t->rows, .heads = c->heads,
-                                                        .window = c->sliding_window,
+                                                        .window = window(c, acts, act),
                                                         .scale = scale(c)});
 }
 
@@ -51,7 +58,7 @@ static void text_forward(struct cmd *cmd, const struct config *c, const struct t
                          const struct acts *acts, const struct act *act, fbuf k, fbuf v)
 {
     uint32_t share = c->heads / c->kv_heads;
-    probabilities(cmd, c, t, acts, act->q->address, k);
+    probabilities(cmd, c, t, acts, act, k);
     for (uint32_t h = 0; h < c->heads; h++)
         gemm_nn_left(cmd, scores_of(acts->scores, t, h),
                      head_of(v, c, t, t->slot, c->kv_heads, h / share),
@@ -64,7 +71,7 @@ static void text_backward(struct cmd *cmd, const struct config *c, const struct 
                           const struct grads *g)
 {
     uint32_t share = c->heads / c->kv_heads;
-    probabilities(cmd, c, t, acts, act->q->address, k);
+    probabilities(cmd, c, t, acts, act, k);
     for (uint32_t h = 0; h < c->heads; h++)
         gemm_nt_lower(cmd, head_of(g->queries->address, c, t, t->row, c->heads, h),
                       head_of(v, c, t, t->slot, c->kv_heads, h / share),
@@ -101,7 +108,7 @@ void attention_forward(struct cmd *cmd, const struct model *model, const struct 
                           .count = batch->count->address, .o = act->o->address,
                           .lse = act->lse->address, .rows = batch->rows, .heads = c->heads,
                           .kv_heads = c->kv_heads, .dim = c->head_dim,
-                          .window = c->sliding_window, .scale = scale(c),
+                          .window = window(c, acts, act), .scale = scale(c),
                           .local = threads(cmd, batch), .work = (float)(4 * batch->work * c->heads * c->head_dim)});
 }
 
@@ -121,7 +128,7 @@ void attention_backward(struct cmd *cmd, const struct model *model, const struct
                                  .dy = g->queries->address, .dq = g->turned_q->address,
                                  .dot = g->dot->address, .rows = batch->rows, .heads = c->heads,
                                  .kv_heads = c->kv_heads, .dim = c->head_dim,
-                                 .window = c->sliding_window, .scale = scale(c),
+                                 .window = window(c, acts, act), .scale = scale(c),
                                   .local = threads(cmd, batch), .work = work});
     op_attention_back_kv(cmd, (struct attention_back_kv_args){
                                   .q = act->q->address, .k = k, .v = v,
@@ -130,6 +137,6 @@ void attention_backward(struct cmd *cmd, const struct model *model, const struct
                                   .dy = g->queries->address, .dk = g->turned_k->address,
                                   .dv = g->v->address, .rows = batch->rows, .heads = c->heads,
                                   .kv_heads = c->kv_heads, .dim = c->head_dim,
-                                  .window = c->sliding_window, .scale = scale(c),
+                                  .window = window(c, acts, act), .scale = scale(c),
                                   .local = threads(cmd, batch), .work = work});
 }

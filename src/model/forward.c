@@ -90,11 +90,11 @@ static void norm(struct cmd *cmd, const struct model *model, fbuf x, fbuf w, fbu
                                           .eps = model->config.norm_eps});
 }
 
-// y = x w^T + bias
+// y = x w^T + bias, + residual if there is one
 static void project(struct cmd *cmd, const struct model *model, fbuf x, struct weight w, fbuf bias,
-                    fbuf y, uint32_t rows)
+                    fbuf residual, fbuf y, uint32_t rows)
 {
-    gemm_forward(cmd, x, w, 0, y, rows);
+    gemm_forward(cmd, x, w, residual, y, rows);
     if (bias)
         op_add_row(cmd, (struct add_row_args){.x = bias, .index = model->iota->address, .y = y,
                                               .count = rows, .cols = w.rows});
@@ -111,9 +111,9 @@ static void attend(struct cmd *cmd, const struct model *model, const struct batc
     fbuf k = cache->k[layer - cache->from]->address, v = cache->v[layer - cache->from]->address;
     uint32_t rows = batch->rows;
     norm(cmd, model, stream, l->attn_norm, normed, rows);
-    project(cmd, model, normed, l->q, l->q_bias, act->q->address, rows);
-    project(cmd, model, normed, l->k, l->k_bias, acts->k->address, rows);
-    project(cmd, model, normed, l->v, l->v_bias, acts->v->address, rows);
+    project(cmd, model, normed, l->q, l->q_bias, 0, act->q->address, rows);
+    project(cmd, model, normed, l->k, l->k_bias, 0, acts->k->address, rows);
+    project(cmd, model, normed, l->v, l->v_bias, 0, acts->v->address, rows);
     op_rope(cmd, (struct rope_args){.q = act->q->address, .k = acts->k->address,
                                     .v = acts->v->address, .table = model->rope->address,
                                     .pos = batch->pos->address, .slot = batch->slot->address,
@@ -122,7 +122,8 @@ static void attend(struct cmd *cmd, const struct model *model, const struct batc
                                     .v_heads = c->kv_heads, .dim = c->head_dim,
                                     .interleaved = c->rope_interleaved, .sign = 1});
     attention_forward(cmd, model, batch, acts, act, k, v);
-    gemm_forward(cmd, act->o->address, l->attn_output, stream, act->mid->address, rows);
+    project(cmd, model, act->o->address, l->attn_output, l->o_bias, stream, act->mid->address,
+            rows);
 }
 
 // key = silu(gate) * up, the input of the down projection
@@ -132,8 +133,9 @@ static void ffn_key(struct cmd *cmd, const struct model *model, const struct act
     const struct layer *l = &model->layers[layer];
     const struct act *act = &acts->layers[layer - acts->from];
     norm(cmd, model, act->mid->address, l->ffn_norm, acts->normed->address, rows);
-    gemm_forward(cmd, acts->normed->address, l->gate, 0, act->gate->address, rows);
-    gemm_forward(cmd, acts->normed->address, l->up, 0, act->up->address, rows);
+    fbuf normed = acts->normed->address;
+    project(cmd, model, normed, l->gate, l->gate_bias, 0, act->gate->address, rows);
+    project(cmd, model, normed, l->up, l->up_bias, 0, act->up->address, rows);
     op_silu_gate(cmd, (struct silu_gate_args){.g = act->gate->address, .u = act->up->address,
                                               .y = acts->key->address,
                                               .n = rows * model->config.ffn});
@@ -147,6 +149,13 @@ void forward_key(struct cmd *cmd, const struct model *model, const struct batch 
     ffn_key(cmd, model, acts, layer, batch->rows);
 }
 
+void forward_down(struct cmd *cmd, const struct model *model, uint32_t layer, fbuf key, fbuf mid,
+                  fbuf y, uint32_t rows)
+{
+    const struct layer *l = &model->layers[layer];
+    project(cmd, model, key, l->down, l->down_bias, mid, y, rows);
+}
+
 // O-Edit Eq. 2, one layer after the other.
 void forward_layers(struct cmd *cmd, const struct model *model, const struct batch *batch,
                     const struct cache *cache, const struct acts *acts, uint32_t from,
@@ -154,7 +163,7 @@ void forward_layers(struct cmd *cmd, const struct model *model, const struct bat
 {
     for (uint32_t layer = from; layer < to; layer++) {
         forward_key(cmd, model, batch, cache, acts, layer);
-        gemm_forward(cmd, acts->key->address, model->layers[layer].down,
+        forward_down(cmd, model, layer, acts->key->address,
                      acts->layers[layer - acts->from].mid->address,
                      acts->stream[layer + 1 - acts->from]->address, batch->rows);
     }

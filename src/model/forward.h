@@ -68,6 +68,9 @@ void forward_embed(struct cmd *cmd, const struct model *model, const struct batc
 void forward_layers(struct cmd *cmd, const struct model *model, const struct batch *batch,
                     const struct cache *cache, const struct acts *acts, uint32_t from,
                     uint32_t to);
+// y = key down^T + bias + mid, the stream behind a layer.  key: [rows, ffn]  mid, y: [rows, dim]
+void forward_down(struct cmd *cmd, const struct model *model, uint32_t layer, fbuf key, fbuf mid,
+                  fbuf y, uint32_t rows);
 // Layer `layer` up to the input of its down projection: acts->key and layers[].mid.
 void forward_key(struct cmd *cmd, const struct model *model, const struct batch *batch,
                  const struct cache *cache, const struct acts *acts, uint32_t layer);

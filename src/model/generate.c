@@ -119,6 +119,8 @@ static bool step(struct session *s, size_t *which, size_t *active, uint32_t *don
         done[which[i]] = t->count;
         t->stopped = is_stop(s->options, id);
         if (!t->stopped) t->tokens[t->count++] = id;
+        if (!t->stopped && s->options->enough)
+            t->stopped = s->options->enough(s->options->user, t);
         if (!t->stopped && t->count - t->prompt < s->options->tokens) which[left++] = which[i];
     }
     *active = left;

@@ -2,6 +2,13 @@
 #pragma once
 #include "model/forward.h"
 
+// One text: its prompt, then what was generated behind it.
+struct generated {
+    uint32_t *tokens; // [count]
+    uint32_t count, prompt;
+    bool stopped; // by a stop token, which is not kept, or by `enough`
+};
+
 struct generate_options {
     uint32_t tokens;      // new ones, at most
     uint32_t top;         // sampled among this many best; 1: greedy
@@ -9,13 +16,9 @@ struct generate_options {
     uint64_t seed;
     const uint32_t *stop; // ids that end a text
     uint32_t stop_count;
-};
-
-// One text: its prompt, then what was generated behind it.
-struct generated {
-    uint32_t *tokens; // [count]
-    uint32_t count, prompt;
-    bool stopped; // by a stop token, which is not kept
+    // Or NULL: says of a text, after each token of it, whether it is long enough.
+    bool (*enough)(void *user, const struct generated *text);
+    void *user;
 };
 
 // texts[i].tokens holds the prompt of texts[i].count tokens in memory from malloc, which is grown.

@@ -62,8 +62,12 @@ static bool tensor_calm(struct model *model, const struct tensor *t, fbuf data)
 static bool upload(struct model *model, const struct tensor *t, fbuf *address)
 {
     struct buffer *buffer;
-    if (!buffer_from(model->dev, t->data, t->bytes, t->name, &buffer)) return false;
-    if (!keep(model, buffer)) return false;
+    uint8_t *pairs = t->split_heads ? mem_new(t->bytes, 1, t->name) : NULL; // of one tensor at a time
+    if (t->split_heads && !pairs) return false;
+    if (pairs) tensor_pairs(t, pairs);
+    bool made = buffer_from(model->dev, pairs ? pairs : t->data, t->bytes, t->name, &buffer);
+    free(pairs);
+    if (!made || !keep(model, buffer)) return false;
     *address = buffer->address;
     return tensor_finite(model, t, buffer->address) && tensor_calm(model, t, buffer->address);
 }
@@ -109,6 +113,10 @@ static bool upload_layer(struct model *model, uint32_t i)
            upload_vector(model, PART_Q_BIAS, i, &l->q_bias) &&
            upload_vector(model, PART_K_BIAS, i, &l->k_bias) &&
            upload_vector(model, PART_V_BIAS, i, &l->v_bias) &&
+           upload_vector(model, PART_O_BIAS, i, &l->o_bias) &&
+           upload_vector(model, PART_GATE_BIAS, i, &l->gate_bias) &&
+           upload_vector(model, PART_UP_BIAS, i, &l->up_bias) &&
+           upload_vector(model, PART_DOWN_BIAS, i, &l->down_bias) &&
            upload_weight(model, PART_Q, i, &l->q) && upload_weight(model, PART_K, i, &l->k) &&
            upload_weight(model, PART_V, i, &l->v) &&
            upload_weight(model, PART_ATTN_OUTPUT, i, &l->attn_output) &&
@@ -196,29 +204,37 @@ void model_close(struct model *model)
     for (size_t i = 0; i < model->buffer_count; i++) buffer_free(model->dev, &model->buffers[i]);
     buffer_free(model->dev, &model->rope);
     buffer_free(model->dev, &model->iota);
-    buffer_free(model->dev, &model->edited);
+    for (uint32_t i = 0; model->layers && i < model->config.layers; i++)
+        buffer_free(model->dev, &model->layers[i].edited);
     free(model->buffers);
     free(model->layers);
     *model = (struct model){0};
 }
 
-bool model_restore(struct model *model)
+static bool layer_restore(struct model *model, uint32_t layer)
 {
-    const struct tensor *t =
-        weights_part(model->weights, PART_FFN_DOWN, model->edited_layer);
+    const struct tensor *t = weights_part(model->weights, PART_FFN_DOWN, layer);
     struct buffer *stored = NULL;
     if (!buffer_from(model->dev, t->data, t->bytes, t->name, &stored)) return false;
     struct cmd cmd;
     cmd_start(&cmd, model->dev, false);
     op_embed(&cmd, (struct embed_args){.w = stored->address,
                                        .tokens = model->iota->address,
-                                       .y = model->edited->address,
+                                       .y = model->layers[layer].edited->address,
                                        .rows = (uint)t->rows,
                                        .cols = (uint)t->cols,
                                        .type = t->dtype});
     bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
     buffer_free(model->dev, &stored);
+    return ok;
+}
+
+bool model_restore(struct model *model)
+{
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < model->config.layers; i++)
+        ok = !model->layers[i].edited || layer_restore(model, i);
     return ok;
 }
 
@@ -236,14 +252,31 @@ uint32_t model_dtypes(const struct model *model)
 bool model_edit(struct model *model, uint32_t layer)
 {
     struct weight *down = &model->layers[layer].down;
-    if (model->edited && model->edited_layer == layer) return true;
-    if (model->edited)
-        return fail(STATUS_USAGE, "layer %u: got a second edited layer, layer %u is edited already",
-                    layer, model->edited_layer);
+    struct buffer **edited = &model->layers[layer].edited;
+    if (*edited) return true;
     if (!buffer_new(model->dev, (uint64_t)down->rows * down->cols * sizeof(float),
-                    "the edited matrix", &model->edited))
+                    "the edited matrix", edited))
         return false;
-    model->edited_layer = layer;
-    *down = weight_of(model->edited->address, down->rows, down->cols);
-    return model_restore(model);
+    model->layers[layer].stored = *down;
+    *down = weight_of((*edited)->address, down->rows, down->cols);
+    return layer_restore(model, layer);
+}
+
+void model_unedit(struct model *model)
+{
+    for (uint32_t i = 0; i < model->config.layers; i++) {
+        struct layer *layer = &model->layers[i];
+        if (!layer->edited) continue;
+        layer->down = layer->stored;
+        buffer_free(model->dev, &layer->edited);
+    }
+}
+
+void model_exchange(struct model *model, uint32_t layer, struct buffer **matrix)
+{
+    struct layer *l = &model->layers[layer];
+    struct buffer *before = l->edited;
+    l->edited = *matrix;
+    l->down = weight_of(l->edited->address, l->down.rows, l->down.cols);
+    *matrix = before;
 }

@@ -11,7 +11,9 @@ struct layer {
     fbuf attn_norm, ffn_norm;           // [dim]
     struct weight q, k, v, attn_output; // [heads * head_dim, dim] ... as enum part says
     struct weight gate, up, down;       // [ffn, dim], [ffn, dim], [dim, ffn]
-    fbuf q_bias, k_bias, v_bias;        // 0: none
+    fbuf q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias; // 0: none
+    struct weight stored;  // down as the file has it, once it is edited
+    struct buffer *edited; // down as f32 [dim, ffn], in its place; NULL: it is as the file has it
 };
 
 struct model {
@@ -26,8 +28,6 @@ struct model {
     struct buffer *rope;  // [positions, head_dim / 2, (cos, sin)]
     struct buffer *iota;  // 0, 1, 2, ... [IOTA]
     uint32_t positions;   // longest text that fits
-    struct buffer *edited; // [dim, ffn] f32 of the edited layer, if model_edit was called
-    uint32_t edited_layer;
 };
 
 enum { MODEL_IOTA = 65536 };
@@ -39,7 +39,11 @@ void model_close(struct model *model);
 // The types of the weight matrices, a bit each (bit n: dtype n of io/weights.h).
 uint32_t model_dtypes(const struct model *model);
 
-// Makes layer's down projection writable: f32, in model->edited, used from now on.
+// Makes a layer's down projection writable: f32, in layers[layer].edited, used from now on.
 bool model_edit(struct model *model, uint32_t layer);
-// Undoes all changes of the edited matrix; the layer keeps its f32 copy.
+// Undoes all changes of edited matrices; their layers keep their f32 copies.
 bool model_restore(struct model *model);
+// As it was opened: no layer is edited any more.
+void model_unedit(struct model *model);
+// Exchanges the matrix of a layer that is edited for another, f32 [dim, ffn].
+void model_exchange(struct model *model, uint32_t layer, struct buffer **matrix);

@@ -3,7 +3,7 @@
 #include "ops/gemm_coop.h"
 #include "ops/tune.h"
 
-enum { UNALIGNED = 16 }; // of a variant: some row does not start on 16 bytes
+enum { ROWS_APART = 16 }; // of a variant: some row does not start on 16 bytes
 enum { PART = 2048 };    // terms of a part of a long sum
 enum { FEW = 64 };       // rows that alone do not fill a device
 
@@ -22,7 +22,7 @@ static uint32_t unaligned(struct matrix x, struct matrix w, struct matrix y)
 {
     uint64_t all = x.data | w.data | y.data;
     uint32_t sizes = x.stride | w.stride | y.stride | x.cols | w.cols | y.cols;
-    return (all & 15) || (sizes & 3) ? UNALIGNED : 0;
+    return (all & 15) || (sizes & 3) ? ROWS_APART : 0;
 }
 
 // A packed w is always aligned.

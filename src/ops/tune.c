@@ -16,7 +16,7 @@
 #include "vk/buffer.h"
 
 enum { TILES_MAX = 16, LOCALS_MAX = 3, ENTRIES_MAX = 256 };
-enum { DENSE = 3, UNALIGNED = 16 }; // dtypes 0, 1, 2 are not packed; variants from 16 on unaligned
+enum { DENSE = 3, ROWS_APART = 16 }; // dtypes 0, 1, 2 are not packed; variants from 16 on unaligned
 
 struct entry {
     uint32_t op, variant;
@@ -71,7 +71,7 @@ static bool allowed(const struct tuning *tuning, struct tile tile)
 // Unaligned rows and types are timed through one of their kind: F32, or Q8_0 for what is packed.
 static uint32_t kind_of(uint32_t variant)
 {
-    return variant < DENSE ? 0 : variant < UNALIGNED ? DENSE : variant;
+    return variant < DENSE ? 0 : variant < ROWS_APART ? DENSE : variant;
 }
 
 struct tile tune_tile(struct device *dev, enum op op, uint32_t variant, uint32_t rows)
@@ -364,7 +364,7 @@ static bool time_all(struct device *dev, uint32_t dtypes)
         ok = cmd_run_once(&cmd);
         cmd_free(&cmd);
     }
-    for (uint32_t type = 0; ok && type < UNALIGNED; type++)
+    for (uint32_t type = 0; ok && type < ROWS_APART; type++)
         if (dtypes >> type & 1)
             ok = time_op(dev, OP_gemm_nt, kind_of(type), x->address, y->address) &&
                  time_op(dev, OP_gemm_nn, kind_of(type), x->address, y->address) &&
@@ -397,7 +397,7 @@ uint64_t tune_id(const struct device *dev, uint32_t dtypes)
     for (uint32_t i = 0; tuning && i < tuning->count; i++) {
         const struct entry *e = &tuning->entries[i];
         bool meant = e->op == OP_gemm_tn;
-        for (uint32_t type = 0; !meant && type < UNALIGNED; type++)
+        for (uint32_t type = 0; !meant && type < ROWS_APART; type++)
             meant = (dtypes >> type & 1) && kind_of(type) == e->variant;
         if (!meant) continue;
         const uint32_t shape[] = {e->op, e->variant, e->tile.rows, e->tile.cols, e->tile.local};

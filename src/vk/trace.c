@@ -13,9 +13,9 @@
 #include "vk/buffer.h"
 
 struct trace {
-    FILE *stream;
-    char *text; // of a trace to memory
-    size_t size;
+    FILE *stream; // NULL: to memory
+    char *text;
+    size_t size, capacity;
     unsigned long long count;
 };
 
@@ -25,32 +25,46 @@ bool trace_open(struct device *dev, const char *path)
     if (!dev->trace) return false;
     dev->clear_new = true; // a trace must not see what somebody left
     struct trace *t = dev->trace;
-    t->stream = path ? fopen(path, "w") : open_memstream(&t->text, &t->size);
-    return t->stream || fail(STATUS_FAILED, "--trace: cannot write %s: %s",
-                             path ? path : "to memory", strerror(errno));
+    if (!path) return true;
+    t->stream = fopen(path, "w");
+    return t->stream || fail(STATUS_FAILED, "--trace: cannot write %s: %s", path, strerror(errno));
 }
 
 const char *trace_text(struct device *dev)
 {
-    return fflush(dev->trace->stream) == 0 ? dev->trace->text : "";
+    return dev->trace->text ? dev->trace->text : "";
+}
+
+static bool put(struct trace *t, const char *text)
+{
+    size_t length = strlen(text);
+    if (t->stream)
+        return fputs(text, t->stream) != EOF ||
+               fail(STATUS_FAILED, "--trace: cannot write: %s", strerror(errno));
+    if (!mem_grow(&t->text, &t->capacity, t->size + length + 1, 1, "a trace")) return false;
+    memcpy(t->text + t->size, text, length + 1);
+    t->size += length;
+    return true;
 }
 
 bool trace_add(struct device *dev, const char *op, struct buffer *const *written, uint32_t count)
 {
-    fprintf(dev->trace->stream, "%llu %s", ++dev->trace->count, op);
-    bool ok = true;
+    struct trace *t = dev->trace;
+    char text[128];
+    snprintf(text, sizeof text, "%llu %s", ++t->count, op);
+    bool ok = put(t, text);
     for (uint32_t i = 0; ok && i < count; i++) {
         unsigned char *data = mem_new(written[i]->bytes, 1, "a trace");
         ok = data && buffer_read(dev, written[i], 0, data, written[i]->bytes);
         if (ok) {
             XXH64_hash_t digest = XXH3_64bits(data, written[i]->bytes);
-            fprintf(dev->trace->stream, "  %s %016llx", written[i]->name,
-                    (unsigned long long)digest);
+            snprintf(text, sizeof text, "  %s %016llx", written[i]->name,
+                     (unsigned long long)digest);
+            ok = put(t, text);
         }
         free(data);
     }
-    return (ok && fputc('\n', dev->trace->stream) != EOF) ||
-           fail(STATUS_FAILED, "--trace: cannot write: %s", strerror(errno));
+    return ok && put(t, "\n");
 }
 
 void trace_close(struct device *dev)

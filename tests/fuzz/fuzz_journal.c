@@ -33,17 +33,20 @@ static void model_open(void)
 // What update_sum gives the device: every byte of it must be there to be read.
 static void sum(const struct journal *j)
 {
-    const struct tensor *tensor = NULL;
-    if (!journal_base(j, &model, &tensor)) return;
     float total = 0;
-    for (size_t i = 0; i < j->edit_count; i++) {
-        const struct journal_edit *e = &j->edits[i];
-        if (!journal_edit_counts(e)) continue;
-        if (e->rows != tensor->rows || e->cols != tensor->cols) abort();
-        for (uint32_t k = 0; k < e->rows + e->cols; k++) {
+    for (size_t t = 0; t < j->header.tensor_count; t++) {
+        const struct tensor *tensor = NULL;
+        if (!journal_base(j, &model, t, &tensor)) return;
+        for (size_t i = 0; i < j->edit_count; i++) {
+            const struct journal_edit *e = &j->edits[i];
+            if (e->layer != j->header.tensors[t].layer || !journal_edit_counts(e)) continue;
+            if (e->rows != tensor->rows || e->cols != tensor->cols) abort();
             float x;
-            memcpy(&x, k < e->rows ? e->u + 4ull * k : e->w + 4ull * (k - e->rows), sizeof x);
-            total += x;
+            uint64_t us = (uint64_t)e->rank * e->rows, ws = (uint64_t)journal_pairs(e) * e->cols;
+            for (uint64_t k = 0; k < us; k++) memcpy(&x, e->u + 4 * k, sizeof x), total += x;
+            for (uint64_t k = 0; k < ws; k++) memcpy(&x, e->w + 4 * k, sizeof x), total += x;
+            for (uint64_t k = 0; k < e->note_count; k++)
+                memcpy(&x, e->notes + 4 * k, sizeof x), total += x;
         }
     }
     static volatile float kept;

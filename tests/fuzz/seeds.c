@@ -14,6 +14,7 @@
 
 #include "io/journal.h"
 #include "io/weights.h"
+#include "ref_folder.h"
 #include "ref_made.h"
 
 static void put(const char *folder, const char *name, const char *text)
@@ -108,24 +109,32 @@ static void journal(const char *folder)
          journal_set_number(&header, "lambda", SETTING_NUMBER, 1.5) &&
          journal_add_tensor(&header, 1, "blk.1.ffn_down.weight", "Q8_0", DIM, FFN));
     weights_close(&weights);
-    float pair[DIM + FFN];
-    for (int i = 0; i < DIM + FFN; i++) pair[i] = (float)i / 7;
+    static float pair[DIM * FFN + 2 * DIM];
+    for (int i = 0; i < DIM * FFN + 2 * DIM; i++) pair[i] = (float)i / 7;
     struct journal_look looks[2] = {{.total = 3, .nll = 2, .kl = 1}, {.total = 1, .length = 2}};
     char *list[1] = {five};
     struct journal_edit edit = {
         .request = {.id = 7, .prompt = one, .subject = two, .target_new = three,
                     .target_true = four, .rephrases = {.items = list, .count = 1}},
         .layer = 1, .looks = looks, .look_count = 2, .chosen = 1, .v0 = 1, .length = 2, .s = 1,
-        .realised = 0.9, .kept = 1, .u_norm = 1, .w_norm = 1, .k_norm = 1, .rows = DIM,
-        .cols = FFN, .u = (const uint8_t *)pair, .w = (const uint8_t *)(pair + DIM)};
+        .realised = 0.9, .kept = 1, .u_norm = 1, .w_norm = 1, .k_norm = 1, .rank = 1,
+        .rows = DIM, .cols = FFN, .u = (const uint8_t *)pair, .w = (const uint8_t *)(pair + DIM)};
     struct journal_writer writer;
     snprintf(path, sizeof path, "%s/journal/run.journal", folder);
     unlink(path);
     must(journal_writer_open(&writer, path) && journal_begin(&writer, &header));
-    for (edit.number = 1; edit.number <= 3; edit.number++) {
+    struct journal_candidate candidates[2] = {{0, 3, 1, 1, 1}, {1, 2, 1, 1, 1}};
+    for (edit.number = 1; edit.number <= 5; edit.number++) {
+        edit.candidates = edit.number == 3 ? candidates : NULL;
+        edit.candidate_count = edit.number == 3 ? 2 : 0;
         edit.noop = edit.number == 2;
         edit.rows = edit.noop ? 0 : DIM;
         edit.cols = edit.noop ? 0 : FFN;
+        // The fourth of two pairs with notes, the fifth dense.
+        edit.rank = edit.noop || edit.number == 5 ? 0 : edit.number == 4 ? 2 : 1;
+        edit.note_count = edit.number == 4 ? 3 : 0;
+        edit.notes = (const uint8_t *)pair;
+        edit.w = (const uint8_t *)(pair + (edit.number == 4 ? 2 * DIM : DIM));
         must(journal_add_edit(&writer, &edit));
     }
     must(journal_add_revert(&writer, (const uint32_t[]){1, 2}, 2));
@@ -133,9 +142,44 @@ static void journal(const char *folder)
     journal_header_free(&header);
 }
 
+// What a folder of Hugging Face's has, file by file.
+static void folder(const char *seeds)
+{
+    char path[4096];
+    uint8_t *data;
+    size_t size;
+    char *header = hf_header(0, HF_LAYERS, &data, &size);
+    snprintf(path, sizeof path, "%s/safetensors", seeds);
+    hf_put_shard(path, "plain.safetensors", header, data, size);
+    free(header);
+    free(data);
+    put(seeds, "config/llama.json", hf_config_text);
+    put(seeds, "config/qwen2.json",
+        "{\"architectures\": [\"Qwen2ForCausalLM\"], \"num_hidden_layers\": 2, \"hidden_size\": 8, "
+        "\"intermediate_size\": 12, \"num_attention_heads\": 2, \"vocab_size\": 262, "
+        "\"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-5, \"use_sliding_window\": true, "
+        "\"sliding_window\": 5, \"layer_types\": [\"full_attention\", \"sliding_attention\"], "
+        "\"rope_parameters\": {\"rope_type\": \"llama3\", \"rope_theta\": 500, \"factor\": 8, "
+        "\"low_freq_factor\": 1, \"high_freq_factor\": 4, "
+        "\"original_max_position_embeddings\": 64}}");
+    put(seeds, "tokenizer/bytes.json", hf_tokenizer_make());
+    put(seeds, "tokenizer/pieces.json",
+        "{\"added_tokens\": [{\"id\": 1, \"content\": \"<s>\", \"lstrip\": true, \"normalized\": "
+        "true}], \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, "
+        "{\"type\": \"Prepend\", \"prepend\": \"_\"}, {\"type\": \"Replace\", \"pattern\": "
+        "{\"String\": \" \"}, \"content\": \"_\"}]}, \"pre_tokenizer\": {\"type\": \"Sequence\", "
+        "\"pretokenizers\": [{\"type\": \"Metaspace\", \"replacement\": \"_\", "
+        "\"prepend_scheme\": \"first\"}, {\"type\": \"Split\", \"pattern\": {\"Regex\": "
+        "\"\\\\s+(?!\\\\S)|[^\\\\p{L}]\"}, \"behavior\": \"MergedWithNext\", \"invert\": true}]}, "
+        "\"model\": {\"type\": \"BPE\", \"unk_token\": \"u\", \"fuse_unk\": true, "
+        "\"byte_fallback\": true, \"merges\": [[\"a\", \"b\"], \"_ ab\"], \"vocab\": {\"u\": 0, "
+        "\"a\": 2, \"b\": 3, \"ab\": 4, \"_\": 5, \"_ab\": 6, \"<0xC3>\": 7, \"<0xA9>\": 8}}}");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) return 2;
+    folder(argv[1]);
     struct made *made = made_new();
     model(argv[1], "plain.gguf", made);
     made = made_new();
@@ -145,6 +189,13 @@ int main(int argc, char **argv)
     model_with_words(argv[1], "qwen2");
     model_with_words(argv[1], "gpt-2");
     journal(argv[1]);
+    put(argv[1], "tasks/siqa.jsonl",
+        "{\"context\": \"a\", \"question\": \"b\", \"options\": [\"c\", \"d\"], \"answer\": \"d\"}");
+    put(argv[1], "tasks/csqa.jsonl",
+        "{\"question\": \"a\", \"choices\": {\"label\": [\"A\", \"B\"], \"text\": [\"b\", \"c\"]}, "
+        "\"answerKey\": \"B\"}");
+    put(argv[1], "tasks/lambada.jsonl", "{\"text\": \"some more words\"}\n{\"text\": \"a b\"}");
+    put(argv[1], "tasks/gsm8k.jsonl", "{\"question\": \"a\", \"answer\": \"b #### -$1,234.50\"}");
     put(argv[1], "requests/counterfact.json",
         "[{\"case_id\": 3, \"prompt\": \"A \\u00e9 is in\", \"subject\": \"A \\u00e9\", "
         "\"target_new\": \"b\", \"ground_truth\": \"c\", \"rephrase_prompt\": \"d\", "

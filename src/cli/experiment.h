@@ -1,0 +1,167 @@
+// `oedit experiment`: a file that lists runs of edits, what is measured of them and drawn
+// (docs/experiments.md).
+#pragma once
+#include <cjson/cJSON.h>
+
+#include "cli/measured.h"
+#include "edit/hparams.h"
+#include "edit/sequence.h"
+#include "eval/task.h"
+
+// One run as the file has it. Texts are the file's.
+struct experiment_run {
+    const char *name; // of its files: letters, digits, + - _ .
+    const char *label;
+    const char *group; // of charts; NULL: none
+    const cJSON *item; // also holds the run's options
+};
+
+struct experiment {
+    char name[64];
+    char *where; // for messages
+    char *text;
+    cJSON *root;
+    const char *title, *data;
+    uint32_t count;
+    struct experiment_run *runs; // [run_count]
+    uint32_t run_count;
+};
+
+// An embedded experiment of that name, or a file. Everything but the runs' options is looked at.
+bool experiment_open(struct experiment *x, const char *name);
+void experiment_free(struct experiment *x); // accepts zero
+bool experiment_list(const char *name, bool json); // NULL: all that are embedded
+
+// The command line of `oedit edit` that the run stands for: `args`, then the file's settings, the
+// run's own options, --set. data: the requests. pool: texts that it borrows, to be freed by cJSON_Delete.
+bool experiment_args(const struct experiment *x, const struct experiment_run *run,
+                     const struct args *args, const char *data, cJSON *pool, struct args *now);
+
+// A run with one seed.
+struct job {
+    const struct experiment_run *run;
+    struct args args;
+    char id[96];     // NAME.seedS
+    cJSON *settings; // of the manifest: everything but what is only known of an open editor
+};
+
+struct experiment_task {
+    struct task_items items;
+    char *path;
+};
+
+// All that runs share.
+struct experiment_work {
+    const struct args *args;
+    struct opened *opened;
+    struct experiment file;
+    struct dataset data;
+    char *data_path;
+    struct measured measured;
+    uint32_t *checkpoints, checkpoint_count; // ascending; the last is the count of requests
+    struct exam exam;
+    struct marks marks; // reused
+    cJSON *pool;
+    struct job *jobs;
+    uint32_t job_count;
+    struct experiment_task tasks[TASK_FORMS];
+    uint32_t task_count;
+    struct shelf shelf; // k* and what else lies below the edited layer
+    bool keys; // charts want each edit's key
+    struct { // contexts of the first run that had such: the others take them over
+        char **texts;
+        uint32_t count, wanted, shorter, longer;
+        uint64_t seed;
+    } contexts;
+};
+
+// Fills jobs; refuses an option or guard that is none, naming file and run.
+bool experiment_plan(struct experiment_work *w);
+
+// The folder's manifest.json, which later calls may add runs to. *manifest: as it is now.
+bool manifest_write(struct experiment_work *w, cJSON **manifest);
+
+// The file's "tasks", from the folder of the requests, and their shares of right answers now.
+bool tasks_open(struct experiment_work *w);
+void tasks_close(struct experiment_work *w); // accepts zero
+bool tasks_measure(struct experiment_work *w, cJSON *state);
+
+// Runs one job, or what is missing of it.
+bool experiment_job(struct experiment_work *w, struct job *job);
+
+// A path in the output folder, to be freed.
+char *experiment_path(const struct args *args, const char *name, const char *ending);
+
+// What a finished run left behind, read again from its files. Texts are the manifest's.
+struct outcome {
+    const char *id, *name, *label, *group; // group: NULL or of charts
+    const cJSON *settings;
+    cJSON *lines;         // of its JSONL: the settings, and then one an edit
+    const cJSON **states; // at the checkpoints, in the lines [state_count]
+    uint32_t state_count;
+};
+struct outcomes {
+    const cJSON *manifest;
+    struct outcome *items; // by runs and seeds; those of unfinished runs are left out
+    uint32_t count, unfinished, edits;
+    cJSON *unedited; // states of the model before any edit
+};
+bool outcomes_read(struct outcomes *outcomes, const struct args *args, const cJSON *manifest);
+void outcomes_free(struct outcomes *outcomes);
+
+// The outcomes of one run, whatever the seed: how many from `first` on have its name.
+uint32_t outcomes_seeds(const struct outcomes *outcomes, uint32_t first);
+
+// Mean and standard deviation of the finite values; *seen: how many there are.
+void spread_of(const double *values, uint32_t count, double *mean, double *deviation,
+               uint32_t *seen);
+
+// A measure of an object, NAN if it is null or not there.
+double measure_of(const cJSON *object, const char *name);
+
+// A measure of several outcomes' state number `state`: mean and deviation over seeds. Returns how
+// many have it.
+uint32_t outcomes_mean(const struct outcome *items, uint32_t count, uint32_t state,
+                       const char *measure, double *mean, double *deviation);
+
+// Names of what was measured, the average among them, as tables and charts have them.
+enum { COLUMNS_MAX = 16 };
+struct column {
+    const char *name, *title;
+    bool share; // in [0, 1]
+    bool task;  // of the model, whatever was edited
+};
+uint32_t outcomes_columns(const struct outcomes *outcomes, struct column columns[COLUMNS_MAX]);
+
+// Whether the edits of a solver's runs are one pair u w^T each, made of a key k*, and written whole:
+// activation and cosines are of such only.
+bool run_has_keys(const char *solver);
+bool outcome_has_keys(const struct outcome *outcome);
+
+// Of a run's pairs dW_i = u_i w_i^T and keys k_i, in double precision. Each: [edits]
+struct activation {
+    double *own, *unrelated; // |dW_j k_j|, |(dW_total - dW_j) k_j| (O-Edit sec. 5.3, App. C.7)
+    uint32_t edits;
+};
+bool activation_of(const struct args *args, const struct outcome *outcome,
+                   struct activation *activation);
+void activation_free(struct activation *activation); // accepts zero
+
+// |cos| of the first `edits` updates' u, by twos; NAN on the diagonal. cells: [edits, edits]
+bool cosines_of(const struct args *args, const struct outcome *outcome, uint32_t edits,
+                double *cells);
+
+// |W - W_0|_2 of the edited layers, the largest: base is what dense_read has read.
+struct dense {
+    float **base; // [layers]; NULL: not edited
+    uint32_t layers;
+};
+bool dense_read(struct dense *dense, const struct model *model);
+bool dense_norm(const struct dense *dense, const struct model *model, double *norm);
+void dense_free(struct dense *dense); // accepts zero
+
+bool tables_write(const struct outcomes *outcomes, const struct args *args);
+// Refuses a chart that is none. *keys: one of them wants each edit's key.
+bool charts_check(const struct experiment *x, bool *keys);
+bool charts_write(const struct outcomes *outcomes, const struct experiment *x,
+                  const struct args *args);
