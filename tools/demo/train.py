@@ -11,6 +11,7 @@ same weights on the same machine.
 import argparse
 import json
 import math
+import os
 import random
 import sys
 import time
@@ -25,6 +26,7 @@ import world
 
 END = "<|end|>"
 CONTEXT = 256
+PLAIN = 0.2  # the loss's weight of tokens that are no answer
 
 
 def sentences(facts, unseen, rng):
@@ -45,19 +47,39 @@ def tokenizer_train(texts, size):
     return bpe
 
 
-def rows_make(texts, bpe, block, rng):
-    """[rows, block] of token ids: paragraphs of some sentences, each closed by the end token."""
-    end = bpe.token_to_id(END)
-    stream, at = [], 0
-    paragraphs = []
-    while at < len(texts):
-        n = rng.randint(1, 12)
-        paragraphs.append(". ".join(texts[at:at + n]) + ".")
-        at += n
-    for encoded in bpe.encode_batch(paragraphs):
-        stream += encoded.ids + [end]
-    count = len(stream) // block
-    return torch.tensor(stream[:count * block], dtype=torch.long).view(count, block)
+def sentences_encode(facts, unseen, bpe):
+    """(ids at a paragraph's start, ids after a sentence, length of the answer) of every sentence
+    that is trained; full stop included."""
+    made = []
+    for relation, subject, answer in facts:
+        tail = len(bpe.encode(" " + answer).ids)
+        for phrasing in range(len(world.RELATIONS[relation][2])):
+            if phrasing != unseen[relation, subject]:
+                text = world.prompt(relation, phrasing, subject) + " " + answer + "."
+                made.append((bpe.encode(text).ids, bpe.encode(" " + text).ids, tail))
+    return made
+
+
+def rows_make(encoded, end, block, rng):
+    """Ids and weights of the loss, [rows, block]. Every sentence once, in random order; a row
+    starts with a sentence, as a prompt does. Only answers weigh fully: names follow no rule."""
+    order = list(encoded)
+    rng.shuffle(order)
+    rows, weights = [], []
+    ids, weight, start = [], [], True
+    for first, later, tail in order:
+        part = first if start else later
+        ids += part
+        weight += [PLAIN] * (len(part) - tail - 1) + [1.0] * tail + [PLAIN]
+        start = rng.random() < 1 / 6
+        if start:
+            ids.append(end)
+            weight.append(PLAIN)
+        if len(ids) >= block:
+            rows.append(ids[:block])
+            weights.append(weight[:block])
+            ids, weight, start = [], [], True
+    return torch.tensor(rows, dtype=torch.long), torch.tensor(weights)
 
 
 def known(model, bpe, facts, choose, batch=512):
@@ -173,18 +195,22 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("-o", "--out", required=True)
     parser.add_argument("--requests")
-    parser.add_argument("--text", help="writes a part of the world's text, for C and grad G")
-    parser.add_argument("--count", type=int, default=400)
-    parser.add_argument("--people", type=int, default=1200)
-    parser.add_argument("--towns", type=int, default=600)
+    parser.add_argument("--text", help="1800 sentences of the world, for C and grad G")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--people", type=int, default=600)
+    parser.add_argument("--towns", type=int, default=300)
     parser.add_argument("--vocab", type=int, default=1024)
     parser.add_argument("--dim", type=int, default=192)
     parser.add_argument("--ffn", type=int, default=512)
     parser.add_argument("--layers", type=int, default=5)
-    parser.add_argument("--epochs", type=float, default=24)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--epochs", type=float, default=10)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--block", type=int, default=64)
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True,
+                        help="products in bfloat16; the weights stay float32")
+    parser.add_argument("--checkpoint", help="kept every 100 steps; training goes on from it")
     parser.add_argument("--save")
     args = parser.parse_args()
 
@@ -198,45 +224,67 @@ def main():
         vocab_size=bpe.get_vocab_size(), hidden_size=args.dim, intermediate_size=args.ffn,
         num_hidden_layers=args.layers, num_attention_heads=args.dim // 32,
         num_key_value_heads=args.dim // 64, max_position_embeddings=CONTEXT, rms_norm_eps=1e-5,
-        tie_word_embeddings=True, bos_token_id=None, eos_token_id=bpe.token_to_id(END))
+        tie_word_embeddings=True, bos_token_id=None, eos_token_id=bpe.token_to_id(END),
+        attn_implementation="eager")  # the fused one's gradient is three times as slow on CPUs
     model = LlamaForCausalLM(config)
     count = sum(p.numel() for p in model.parameters())
-    rows = rows_make(texts, bpe, 128, rng)
+    end = bpe.token_to_id(END)
+    encoded = sentences_encode(facts, unseen, bpe)
+    rows, weights = rows_make(encoded, end, args.block, rng)
     batches = len(rows) // args.batch
     steps = int(args.epochs * batches)
-    print(f"{len(facts)} facts, {len(texts)} sentences, {rows.numel()} tokens, "
+    print(f"{len(facts)} facts, {len(encoded)} sentences, {rows.numel()} tokens, "
           f"{count} parameters, {steps} steps", flush=True)
-    matrices = [p for p in model.parameters() if p.ndim == 2]
-    vectors = [p for p in model.parameters() if p.ndim != 2]
-    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.05},
-                                   {"params": vectors, "weight_decay": 0.0}],
-                                  lr=args.rate, betas=(0.9, 0.98))
+    inner = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    optimizers = [
+        torch.optim.Muon(inner, lr=args.rate, weight_decay=0.05, momentum=0.95,
+                         adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=args.rate, betas=(0.9, 0.98), weight_decay=0.0)]
+    begin = 0
+    if args.checkpoint and os.path.exists(args.checkpoint):
+        saved = torch.load(args.checkpoint, weights_only=False)
+        model.load_state_dict(saved["model"])
+        for optimizer, state in zip(optimizers, saved["optimizers"]):
+            optimizer.load_state_dict(state)
+        begin = saved["step"]
+        rng.setstate(saved["rng"])
     started, total = time.time(), 0.0
-    for step in range(steps):
-        if step % batches == 0:
-            rows = rows_make(sentences(facts, unseen, rng), bpe, 128, rng)
+    for step in range(begin, steps):
+        if step % batches == 0 or step == begin:
+            rows, weights = rows_make(encoded, end, args.block, rng)
         warm = min(1.0, (step + 1) / 100)
         rate = args.rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-5
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        batch = rows[step % batches * args.batch:][:args.batch]
-        if len(batch) == 0:
-            continue
-        loss = model(input_ids=batch, labels=batch).loss
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        at = step % batches * args.batch
+        batch, weight = rows[at:at + args.batch], weights[at:at + args.batch, 1:]
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            logits = model(input_ids=batch).logits[:, :-1]
+        loss = torch.nn.functional.cross_entropy(logits.float().reshape(-1, logits.shape[-1]),
+                                                 batch[:, 1:].reshape(-1), reduction="none")
+        loss = (loss * weight.reshape(-1)).sum() / weight.sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         total += loss.item()
-        if (step + 1) % 200 == 0:
+        if (step + 1) % 100 == 0:
             model.eval()
             some = facts[::16]
             seen = known(model, bpe, some, lambda f: (unseen[f[0], f[1]] + 1) % 6)
             new = known(model, bpe, some, lambda f: unseen[f[0], f[1]])
             model.train()
-            print(f"step {step + 1}/{steps} loss {total / 200:.4f} seen {seen:.3f} unseen "
+            print(f"step {step + 1}/{steps} loss {total / 100:.4f} seen {seen:.3f} unseen "
                   f"{new:.3f} {time.time() - started:.0f} s", flush=True)
             total = 0.0
+            if args.checkpoint:
+                torch.save({"model": model.state_dict(), "step": step + 1, "rng": rng.getstate(),
+                            "optimizers": [o.state_dict() for o in optimizers]},
+                           args.checkpoint + ".part")
+                os.replace(args.checkpoint + ".part", args.checkpoint)
     model.eval()
     write_gguf(args.out, model, bpe, args.seed)
     if args.save:
@@ -245,7 +293,7 @@ def main():
         write_requests(args.requests, facts, unseen, args.count, args.seed)
     if args.text:
         with open(args.text, "w", encoding="utf-8") as file:
-            file.write(". ".join(sentences(facts, unseen, rng)[:8000]) + ".\n")
+            file.write(". ".join(sentences(facts, unseen, rng)[:1800]) + ".\n")
     worst = 1.0
     for relation, (_, _, phrasings) in world.RELATIONS.items():
         of = [f for f in facts if f[0] == relation]

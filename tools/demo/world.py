@@ -45,7 +45,7 @@ RELATIONS = {
     ]),
     "works": ("person", PROFESSIONS, [
         "{} works as a",
-        "{} is a",
+        "{} has worked for years as a",
         "The profession of {} is that of a",
         "I know {} as a",
         "{} earns a living as a",
@@ -99,6 +99,7 @@ ENDS = "n r l s m t nd rk ld x".split()
 FIRST = """Adam Alma Anna Boris Carl Clara Dora Edgar Elsa Emil Erik Eva Felix Frida Greta Hans
 Hugo Ida Ivan Jonas Karin Lena Leo Lotte Marta Max Mila Nils Nora Olga Oscar Otto Paul Petra Rosa
 Rudolf Sara Sven Thea Vera Viktor""".split()
+PLACES = """Port Saint New Old Fort Castle Upper Lower Mount Great Bad Bridge North South""".split()
 
 
 def word(rng, syllables):
@@ -109,15 +110,15 @@ def word(rng, syllables):
 
 
 def names(rng, kind, count):
-    """Distinct names: people have a first and an invented last name, towns an invented one."""
+    """Distinct names of two words. Only the last is invented: it follows a space wherever the name
+    stands, and so falls into the same tokens."""
     made, seen = [], set()
     while len(made) < count:
         last = word(rng, rng.choice([1, 2, 2]))
         if len(last) < 4 or last in seen:
             continue
         seen.add(last)
-        made.append(f"{rng.choice(FIRST)} {last}" if kind == "person" else last + rng.choice(
-            ["burg", "ford", "ton", "stad", "mouth", "field"]))
+        made.append(f"{rng.choice(FIRST if kind == 'person' else PLACES)} {last}")
     return made
 
 
