@@ -19,6 +19,7 @@ struct oedit_settings { // zero or NULL: as the command's defaults
 };
 
 // NULL on failure: oedit_error() says why, oedit_status() is the command's exit code for it.
+// "demo" is a small model in the program (docs/demo.md).
 struct oedit *oedit_open(const char *model, const struct oedit_settings *settings);
 
 // From now on `prompt`, which contains `subject`, is answered by `target`. The first call makes

@@ -28,7 +28,7 @@ awk 'NR == FNR { match($0, /"prompt": "[^"]*"/); p[FNR] = substr($0, RSTART + 11
     facts.jsonl facts.jsonl > data.jsonl
 cat > tiny.json << 'END'
 {"title": "A tiny experiment", "data": "data.jsonl", "checkpoints": [4, 8, 1000],
- "measures": ["rel", "gen", "loc"], "settings": {"ridge": 0.01, "steps": 8},
+ "measures": ["rel", "gen", "loc"], "settings": {"ridge": 0.01, "steps": 10},
  "runs": [
    {"name": "memit", "label": "MEMIT"},
    {"name": "oedit", "label": "+O-Edit", "guard": "oedit", "lambda1": 10},
@@ -49,13 +49,13 @@ done
 for file in whole/*.png; do
     [ "$(head -c 8 "$file" | od -An -tx1 | tr -d ' \n')" = 89504e470d0a1a0a ] || failed "$file is no PNG"
 done
-grep -q '"steps":	8' whole/manifest.json || failed "manifest without the run's steps"
+grep -q '"steps":	10' whole/manifest.json || failed "manifest without the run's steps"
 grep -q '^| +O-Edit+ \\| exact | ' whole/table.md || failed "a label breaks the table"
 # Every row of a table has as many cells as its head.
 awk -F'[^\\\\]?[|]' '/^\|/ { if (!n) n = NF; if (NF != n) exit 1; next } { n = 0 }' \
     <(sed 's/\\|//g' whole/table.md) || failed "rows of different lengths"
 # The same run by hand: the same edits, and so the same scores.
-"$oedit" edit -q -m base.gguf -r data.jsonl --text text.txt --tokens 1500 --ridge 0.01 --steps 8 \
+"$oedit" edit -q -m base.gguf -r data.jsonl --text text.txt --tokens 1500 --ridge 0.01 --steps 10 \
     --guard oedit --lambda1 10 --seed 1 -o hand.gguf > /dev/null
 "$oedit" eval -q -m hand.gguf --base base.gguf -r data.jsonl --json > hand.json
 python3 - << 'END'
@@ -96,7 +96,7 @@ diff -r whole twice || failed "a second call changed something"
 said=$("${run[@]}" -o twice -n 5 2>&1) && failed "other count accepted"
 grep -q "'count' is 12 there and 5 here" <<< "$said" || failed "$said"
 said=$("${run[@]}" -o twice --set steps=9 2>&1) && failed "other steps accepted"
-grep -q "'memit.seed0: steps' is 8 there and 9 here" <<< "$said" || failed "$said"
+grep -q "'memit.seed0: steps' is 10 there and 9 here" <<< "$said" || failed "$said"
 
 # ---- run by run, in another order ----
 "${run[@]}" -o parts --seeds 1 --only exact

@@ -2,9 +2,16 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/embedded.h"
 #include "base/mem.h"
 #include "base/status.h"
+
+bool file_there(const char *path)
+{
+    return embedded_find(path) || access(path, F_OK) == 0;
+}
 
 bool file_read(const char *path, char **text, size_t *size)
 {

@@ -11,10 +11,14 @@
 struct file_map {
     const uint8_t *data;
     size_t size;
+    bool embedded; // not mapped: it lies in the program (base/embedded.h)
 };
 
 bool file_map_open(struct file_map *map, const char *path); // fails on a folder, a missing file
 void file_map_close(struct file_map *map);
+
+// Whether there is something of that name, embedded files included.
+bool file_there(const char *path);
 
 // From now on a mapped file that somebody makes shorter while it is read ends the process with one
 // line and leave(STATUS_BAD_DATA), which must be safe in a handler of signals. What was written whole

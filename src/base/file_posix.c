@@ -10,12 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/embedded.h"
 #include "base/mem.h"
 #include "base/status.h"
 
 bool file_map_open(struct file_map *map, const char *path)
 {
+    const struct embedded *inside = embedded_find(path);
     *map = (struct file_map){0};
+    if (inside) *map = (struct file_map){.data = inside->data, .size = inside->size, .embedded = true};
+    if (inside) return true;
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return fail(STATUS_BAD_DATA, "cannot open %s: %s", path, strerror(errno));
@@ -38,7 +42,7 @@ bool file_map_open(struct file_map *map, const char *path)
 
 void file_map_close(struct file_map *map)
 {
-    if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
+    if (map->data && !map->embedded) munmap((void *)(uintptr_t)map->data, map->size);
     *map = (struct file_map){0};
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <windows.h>
 
+#include "base/embedded.h"
 #include "base/mem.h"
 #include "base/status.h"
 
@@ -22,7 +23,10 @@ __attribute__((constructor)) static void streams_plain(void)
 
 bool file_map_open(struct file_map *map, const char *path)
 {
+    const struct embedded *inside = embedded_find(path);
     *map = (struct file_map){0};
+    if (inside) *map = (struct file_map){.data = inside->data, .size = inside->size, .embedded = true};
+    if (inside) return true;
     HANDLE file = CreateFileA(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
                               NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
     if (file == INVALID_HANDLE_VALUE) {
@@ -48,7 +52,7 @@ bool file_map_open(struct file_map *map, const char *path)
 
 void file_map_close(struct file_map *map)
 {
-    if (map->data) UnmapViewOfFile(map->data);
+    if (map->data && !map->embedded) UnmapViewOfFile(map->data);
     *map = (struct file_map){0};
 }
 

@@ -192,6 +192,12 @@ void options_help(const struct option *table, size_t count, unsigned command)
     }
 }
 
+bool options_colour(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
 char *options_cache_path(const char *name)
 {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

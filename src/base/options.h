@@ -33,6 +33,9 @@ void options_help(const struct option *table, size_t count, unsigned command);
 // Of the words, the one that is most like `word`; NULL if none is near.
 const char *options_nearest(const char *word, const char *const *words, size_t count);
 
+// Whether a terminal may be coloured: not with NO_COLOR (no-color.org) or TERM=dumb.
+bool options_colour(void);
+
 // ${XDG_CACHE_HOME:-~/.cache}/oedit/NAME, its folders made; to be freed. NULL on failure.
 char *options_cache_path(const char *name);
 

@@ -28,5 +28,6 @@ bool command_verify(const struct args *args);
 bool command_task(const struct args *args);
 bool command_geometry(const struct args *args);
 bool command_selftest(const struct args *args);
+bool command_demo(const struct args *args);
 bool command_experiment(const struct args *args);
 bool command_report(const struct args *args);

@@ -72,12 +72,22 @@ struct experiment_work {
     struct answers answers; // with --answers
     struct shelf shelf; // k* and what else lies below the edited layer
     bool keys; // charts want each edit's key
+    // Or NULL: told of each edit that was made now, with its line, while the model has the edits.
+    bool (*watch)(void *user, const struct job *job, uint32_t edits, const cJSON *line);
+    void *user;
     struct { // contexts of the first run that had such: the others take them over
         char **texts;
         uint32_t count, wanted, shorter, longer;
         uint64_t seed;
     } contexts;
 };
+
+// An experiment by name or file, in parts: device, model, requests and jobs are there after the
+// first; the second makes what runs, tables and charts are missing in the folder.
+bool experiment_start(struct experiment_work *w, struct opened *o, const struct args *args,
+                      const char *name);
+bool experiment_runs(struct experiment_work *w);
+void experiment_end(struct experiment_work *w); // accepts zero; the model stays open
 
 // Fills jobs; refuses an option or guard that is none, naming file and run.
 bool experiment_plan(struct experiment_work *w);

@@ -193,6 +193,7 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
          measure(r, &quick, edit->number - 1, 1, edit->number, line, "right_after");
     if (ok && is_checkpoint(r->w, edit->number)) ok = measure_state(r, edit->number, line);
     ok = ok && json_line(line, &r->lines);
+    if (ok && r->w->watch) ok = r->w->watch(r->w->user, r->job, edit->number, line);
     if (ok && r->times)
         fprintf(r->times, "{\"run\":\"%s\",\"edit\":%u,\"edit_ms\":%.1f,\"measure_ms\":%.1f}\n",
                 r->job->id, edit->number, edit->milliseconds, 1e3 * (log_clock() - started));

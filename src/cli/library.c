@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "cli/opened.h"
 #include "cli/save.h"
+#include "cli/standing.h"
 #include "edit/finish.h"
 #include "edit/layers.h"
 #include "edit/record.h"
@@ -24,6 +25,9 @@ struct oedit *oedit_open(const char *model, const struct oedit_settings *setting
     json_watch();
     if (settings) o->settings = *settings;
     args.model = model;
+    args.text = o->settings.text;
+    standing_take(&args, C_EDIT);
+    o->settings.text = args.text;
     args.device = o->settings.device;
     args.precision = o->settings.strict ? 1 : 0;
     if (opened_start(&o->opened, &args)) return o;

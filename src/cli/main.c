@@ -10,9 +10,14 @@
 #include "cli/commands.h"
 #include "cli/completion.h"
 #include "cli/manual.h"
+#include "cli/standing.h"
 #include "revision.inc" // made by CMake: OEDIT_REVISION
 
 static const struct command commands[] = {
+    {"demo", C_DEMO, command_demo, "some hundred edits of a model in the program, four ways, side by side",
+     "  oedit demo\n"
+     "  oedit demo -n 40 -o elsewhere\n"
+     "  oedit demo --device llvmpipe"},
     {"edit", C_EDIT, command_edit, "write facts into a model, one after the other",
      "  oedit edit -m model.gguf -p \"The capital of France is\" --subject France --target Rome -o new.gguf\n"
      "  oedit edit -m model.gguf -r facts.json -n 20 --guard oedit-plus -o new.gguf\n"
@@ -161,6 +166,7 @@ static bool run(const struct command *command, int argc, char **argv)
     args.word_count = extra_count;
     log_level_set(args.quiet ? LOG_QUIET : args.verbose ? LOG_VERBOSE : LOG_NORMAL);
     if (args.list_devices) return command_devices(&args);
+    standing_take(&args, command->bit);
     return command->run(&args);
 }
 

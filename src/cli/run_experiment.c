@@ -37,7 +37,7 @@ static bool data_open(struct experiment_work *w)
     if (!w->data_path) return false;
     if (folder) snprintf(w->data_path, size, "%s/%s", given, own);
     else snprintf(w->data_path, size, "%s", given ? given : own);
-    if (access(w->data_path, F_OK) != 0)
+    if (!file_there(w->data_path))
         return fail(STATUS_USAGE, "%s wants the requests of %s: --data FILE, or --data FOLDER that "
                                   "has it (%s is not there)", w->file.where, own ? own : given,
                     w->data_path);
@@ -178,12 +178,12 @@ static bool out_open(const struct args *args)
     return ok;
 }
 
-static bool runs(struct experiment_work *w)
+bool experiment_runs(struct experiment_work *w)
 {
     cJSON *manifest = NULL;
     struct outcomes outcomes = {0};
-    bool ok = experiment_plan(w) && out_open(w->args) && manifest_write(w, &manifest) &&
-              unedited(w) && unedited_answers(w);
+    bool ok = out_open(w->args) && manifest_write(w, &manifest) && unedited(w) &&
+              unedited_answers(w);
     for (uint32_t i = 0; ok && i < w->job_count; i++) {
         log_say("run %u of %u: %s", i + 1, w->job_count, w->jobs[i].id);
         ok = interrupt_check() && experiment_job(w, &w->jobs[i]);
@@ -197,7 +197,7 @@ static bool runs(struct experiment_work *w)
     return ok;
 }
 
-static void work_free(struct experiment_work *w)
+void experiment_end(struct experiment_work *w)
 {
     for (uint32_t i = 0; i < w->job_count; i++) cJSON_Delete(w->jobs[i].settings);
     for (uint32_t i = 0; i < w->contexts.count; i++) free(w->contexts.texts[i]);
@@ -216,23 +216,29 @@ static void work_free(struct experiment_work *w)
     cJSON_Delete(w->pool);
 }
 
+bool experiment_start(struct experiment_work *w, struct opened *o, const struct args *args,
+                      const char *name)
+{
+    enum { SHELF_BYTES = 1 << 30 };
+    *w = (struct experiment_work){.args = args, .opened = o, .pool = cJSON_CreateArray(),
+                                  .shelf.limit = SHELF_BYTES};
+    interrupt_watch();
+    return experiment_open(&w->file, name) &&
+           charts_check(cJSON_GetObjectItem(w->file.root, "charts"), w->file.where, &w->keys) &&
+           data_open(w) && tasks_open(w) && checkpoints_read(w) && opened_start(o, args) &&
+           measures_read(w) && experiment_plan(w);
+}
+
 bool command_experiment(const struct args *args)
 {
     struct opened o = {0};
-    struct experiment_work w = {.args = args, .opened = &o};
+    struct experiment_work w = {0};
     const char *name = args->word_count ? args->words[0] : NULL;
     if (args->list) return experiment_list(name, args->json);
     if (args->word_count != 1)
         return fail(STATUS_USAGE, "experiment: wanted a name or a file (oedit experiment --list)");
     if (!args->out) return fail(STATUS_USAGE, "--out: wanted a folder for the results (-o FOLDER)");
-    interrupt_watch();
-    enum { SHELF_BYTES = 1 << 30 };
-    w.pool = cJSON_CreateArray();
-    w.shelf.limit = SHELF_BYTES;
-    bool ok = experiment_open(&w.file, name) &&
-              charts_check(cJSON_GetObjectItem(w.file.root, "charts"), w.file.where, &w.keys) &&
-              data_open(&w) && tasks_open(&w) && checkpoints_read(&w) && opened_start(&o, args) &&
-              measures_read(&w) && runs(&w);
-    work_free(&w);
+    bool ok = experiment_start(&w, &o, args, name) && experiment_runs(&w);
+    experiment_end(&w);
     return opened_end(&o, args, ok);
 }

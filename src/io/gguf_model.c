@@ -7,6 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/embedded.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "io/gguf.h"
@@ -21,6 +22,7 @@ static const struct architecture {
 static bool gguf_sniff(const char *path)
 {
     char magic[4] = {0};
+    if (embedded_find(path)) return true; // they are no other models
     FILE *file = fopen(path, "rb");
     bool ours = file && fread(magic, 1, 4, file) == 4 && memcmp(magic, "GGUF", 4) == 0;
     if (file) fclose(file);
