@@ -13,7 +13,8 @@ void ref_answer_of(struct ref_answer *a, const struct ref_model *model, uint32_t
                    const struct ref_prompt *prompt, const uint32_t *target, uint32_t target_count);
 void ref_answer_free(struct ref_answer *a);
 
-// Adam on the layer's matrix; limit 0: none. dw: [dim, ffn]; losses: [steps + 1]. Returns the looks.
+// Adam on the layer's matrix; limit 0: none. dw: [dim, ffn]; losses: [steps + 1]. Returns the
+// looks.
 uint32_t ref_tune(struct ref_model *model, uint32_t layer, const struct ref_prompt *prompt,
                   const uint32_t *target, uint32_t target_count, double rate, double stop,
                   double limit, uint32_t steps, double *dw, double *losses);

@@ -25,7 +25,8 @@ struct ref_editor {
     double *basis;      // V^T [basis_rows, dim]
     uint32_t basis_rows, edits;
     // AlphaEdit: C's eigenvectors from the threshold on, as rows; P; the sum of k k^T so far.
-    double *large, *projector, *seen; // [large_count, ffn], [ffn, ffn], [ffn, ffn]; NULL: another solver
+    // [large_count, ffn], [ffn, ffn], [ffn, ffn]; NULL: another solver
+    double *large, *projector, *seen;
     uint32_t large_count;
     const double *given; // not NULL: the next edit takes this delta, whatever Adam finds [dim]
 };

@@ -3,7 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HF_LAYERS = 2, HF_DIM = 8, HF_FFN = 12, HF_HEADS = 2, HF_KV = 1, HF_SIZE = 4, HF_VOCAB = 262 };
+enum { HF_LAYERS = 2, HF_DIM = 8, HF_FFN = 12, HF_HEADS = 2, HF_KV = 1, HF_SIZE = 4 };
+enum { HF_VOCAB = 262 };
 
 // Writes `text` into folder/name.
 void hf_put(const char *folder, const char *name, const char *text, size_t size);

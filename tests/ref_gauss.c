@@ -110,7 +110,8 @@ double ref_gauss_bounded(const struct ref_gauss *g, double radius, double clamp)
         while (high > low * 1.001) {
             double mu = sqrt(low * high);
             ref_gauss_least(g, mu, i / 100.0, s);
-            bool fits = ref_gauss_length(s, none, g->n) <= radius && ref_gauss_length(s, g->x, g->n) <= clamp;
+            bool fits = ref_gauss_length(s, none, g->n) <= radius &&
+                        ref_gauss_length(s, g->x, g->n) <= clamp;
             if (fits) best = fmin(best, ref_gauss_model(g, s));
             *(fits ? &high : &low) = mu;
         }
@@ -130,7 +131,8 @@ struct run run_new(uint32_t n, uint32_t prompts, uint32_t tokens)
     r.lines = rig_memory((uint64_t)(r.rows + 1) * n, sizeof(float));
     r.terms = rig_memory(r.rows, sizeof(float));
     r.loss = rig_memory((prompts - 1) * tokens + 1, sizeof(float));
-    r.grads = rig_memory(2ull * prompts * n, sizeof(float)); // every other row is another position's
+    // Every other row is another position's.
+    r.grads = rig_memory(2ull * prompts * n, sizeof(float));
     r.pulls = rig_memory(2ull * n, sizeof(float));
     r.index = rig_memory(prompts, sizeof *r.index);
     for (uint32_t j = 0; j < prompts; j++) r.index[j] = 2 * j;

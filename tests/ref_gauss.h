@@ -17,7 +17,8 @@ double ref_gauss_objective(const struct ref_gauss *g, double mu, double theta, c
 void ref_gauss_least(const struct ref_gauss *g, double mu, double theta, double *s);
 // log(e^nll - 1)
 double ref_gauss_term(double nll);
-// The least model with |s| <= radius, |x + s| <= clamp: over theta, of the least mu that keeps both.
+// The least model with |s| <= radius, |x + s| <= clamp: over theta, of the least mu that keeps
+// both.
 double ref_gauss_bounded(const struct ref_gauss *g, double radius, double clamp);
 double ref_gauss_length(const double *x, const double *y, uint32_t n); // |x + y|
 

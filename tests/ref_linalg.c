@@ -129,7 +129,8 @@ void ref_svd(const float *a, uint32_t d, uint32_t m, double *sigma, double *u)
         }
     for (uint32_t r = 0; u && r < k; r++)
         for (uint32_t c = 0; c < d; c++)
-            u[(size_t)r * d + c] = turned ? x[(size_t)r * wide + c] / sigma[r] : j[(size_t)r * k + c];
+            u[(size_t)r * d + c] =
+                turned ? x[(size_t)r * wide + c] / sigma[r] : j[(size_t)r * k + c];
     free(x);
     free(j);
 }

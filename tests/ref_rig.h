@@ -53,7 +53,8 @@ const float *rig_floats(const struct rig *rig, fbuf address);  // after rig_run
 const uint32_t *rig_words(const struct rig *rig, fbuf address);
 void rig_drop(struct rig *rig); // all buffers, before the next case
 
-// |got - want| <= factor * 2^-24 * size[i] (size = NULL: |want[i]|), plus the least that is stored (op.glsl).
+// |got - want| <= factor * 2^-24 * size[i] (size = NULL: |want[i]|), plus the least that is stored
+// (op.glsl).
 void rig_near(struct rig *rig, const char *what, fbuf address, const double *want,
               const double *size, uint64_t count, double factor);
 void rig_near_host(struct rig *rig, const char *what, const float *got, const double *want,

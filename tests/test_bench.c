@@ -100,7 +100,8 @@ static void test_kernels(void **state)
         if (!seen[op]) fail_msg("%s is not measured", op_names[op]);
     // Five matrices forward and backward, grad G and C, with seven numbers of rows.
     assert_int_equal(gemm, (5 * 2 + 2) * 7);
-    assert_true(number(find(rows, "gemm_nt", "head [320, 64]", 43), "flops") == 2.0 * 43 * 320 * 64);
+    assert_true(number(find(rows, "gemm_nt", "head [320, 64]", 43), "flops") ==
+                2.0 * 43 * 320 * 64);
     assert_true(number(find(rows, "gemm_nn", "down [64, 160]", 7), "flops") == 2.0 * 7 * 160 * 64);
     assert_true(number(find(rows, "outer", "update of W", 0), "flops") == 2.0 * 160 * 64);
     assert_true(number(find(rows, "silu_gate", "FFN", 256), "bytes") == 12.0 * 256 * 160);

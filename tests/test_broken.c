@@ -1,6 +1,6 @@
-// Three faults put into copies of our shaders (tests/CMakeLists.txt): a wrong order of a reduction, a
-// fused multiply-add, a race. Strict numbers are compared bit by bit with plain C that follows the
-// order the shaders state, so each of them must show, and the shaders as they are must not.
+// Three faults put into copies of our shaders (tests/CMakeLists.txt): a wrong order of a reduction,
+// a fused multiply-add, a race. Strict numbers are compared bit by bit with plain C that follows
+// the order the shaders state, so each of them must show, and the shaders as they are must not.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -167,7 +167,8 @@ static void test_fused(void **state)
     product_in_c(c, true, fused);
     assert_int_equal(product(c, c->rig, good("gemm_nt_16x4w4"), false), 0);
     assert_true(product(c, c->rig, &broken_fused, false) > ROWS * OUTS / 8);
-    assert_true(differing(c->product, fused, ROWS * OUTS) < ROWS * OUTS / 100); // it is what it says
+    // It is what it says.
+    assert_true(differing(c->product, fused, ROWS * OUTS) < ROWS * OUTS / 100);
     // fma() itself does not pass the stamper, which makes two operations of it.
     assert_int_equal(product(c, c->rig, &broken_fma, false), 0);
 }

@@ -65,11 +65,13 @@ static void must(bool ok)
 
 static void hparams_fill(struct hparams *h, const struct variant *v)
 {
-    *h = (struct hparams){.layer = 1, .lambda = 15, .optimizer = v->optimizer, .rate = v->rate, .stop = 0.05, .kl = 0.0625,
+    *h = (struct hparams){.layer = 1, .lambda = 15, .optimizer = v->optimizer, .rate = v->rate,
+                          .stop = 0.05, .kl = 0.0625,
                           .decay = 0.01, .clamp = 4, .steps = v->steps, .lambda1 = 2,
                           .lambda2 = 2, .lambda3 = 2, .q_max = UINT32_MAX,
-                          .cosine = v->cosine, .projector = v->projector, .ablate = v->ablate, .ridge = 1e-4,
-                          .key_memory = v->key_memory, .null_threshold = 0.5, .l2 = 2, .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
+                          .cosine = v->cosine, .projector = v->projector, .ablate = v->ablate,
+                          .ridge = 1e-4, .key_memory = v->key_memory, .null_threshold = 0.5,
+                          .l2 = 2, .block = 40, .stats_tokens = TOKENS, .grad_tokens = TOKENS};
     h->context_texts = rig_memory(CONTEXTS, sizeof *h->context_texts);
     for (; h->context_text_count < CONTEXTS; h->context_text_count++) {
         const char *text = fact_contexts[h->context_text_count];
@@ -240,7 +242,8 @@ static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
     buffer_near(t, "delta", e->delta, want.delta, DIM, EDIT_BOUND);
     buffer_near(t, "u", e->u, want.u, DIM, EDIT_BOUND);
     buffer_near(t, "w", e->w, want.w, FFN, EDIT_BOUND);
-    buffer_near(t, "W", e->model->layers[1].edited, t->ref_model.layers[1].down, DIM * FFN, EDIT_BOUND);
+    buffer_near(t, "W", e->model->layers[1].edited, t->ref_model.layers[1].down, DIM * FFN,
+                EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->v0, want.v0, EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->s, want.s, EDIT_BOUND);
     near_number(t, "v0, s, kept, |delta|", edit->kept, want.kept, EDIT_BOUND);

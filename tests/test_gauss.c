@@ -67,7 +67,8 @@ static struct run look_random(struct rig *rig, uint32_t n, uint32_t prompts, uin
 {
     struct run r = run_new(n, prompts, tokens);
     uint32_t losses = (prompts - 1) * tokens;
-    float *loss = rig_random(rig, losses + 1, 1), *grads = rig_random(rig, 2ull * prompts * n, 1e-2);
+    float *loss = rig_random(rig, losses + 1, 1);
+    float *grads = rig_random(rig, 2ull * prompts * n, 1e-2);
     float *pulls = rig_random(rig, 2ull * n, 1e-3), *delta = rig_random(rig, n, first ? 0 : 2);
     for (uint32_t i = 0; i <= losses; i++) r.loss[i] = expf(2.8f * loss[i] - 1);
     if (first) r.loss[losses] = 0;
@@ -260,7 +261,8 @@ static void step_check(const struct run *r, const float *delta, const float *now
     assert_true(fabs((double)now[STATE_LENGTH2] - reach * reach) <= 1e-3 * reach * reach);
     // With a little less damping it would pass the radius or the goal.
     ref_gauss_least(&c.model, mu / 1.1, theta, least);
-    bool far = ref_gauss_length(least, none, n) > radius, out = ref_gauss_length(least, c.x, n) > clamp;
+    bool far = ref_gauss_length(least, none, n) > radius;
+    bool out = ref_gauss_length(least, c.x, n) > clamp;
     bool low = ref_gauss_model(&c.model, least) + rest < (double)goal;
     if ((bound == RADIUS && !far) || (bound == GOAL && !low) || (bound == CLAMP && !out && !far) ||
         (theta > 0) != (bound == CLAMP))

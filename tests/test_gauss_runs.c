@@ -111,7 +111,8 @@ static struct ended margins_run(struct rig *rig, float clamp, float stop, double
                                 double *bounded)
 {
     struct run r = run_new(DIM, PROMPTS, 1);
-    struct problem p = {rig_random(rig, MARGINS, 1), rig_random(rig, MARGINS * DIM, 0.3), bend, wall};
+    struct problem p = {rig_random(rig, MARGINS, 1), rig_random(rig, MARGINS * DIM, 0.3), bend,
+                        wall};
     for (uint32_t j = 0; j < MARGINS; j++) p.b[j] += 6;
     r.clamp = clamp;
     r.stop = stop;
@@ -148,7 +149,8 @@ static void test_clamped(void **state)
 {
     double least = 0;
     struct ended end = margins_run(*state, 5, 0, 0, 0, &least);
-    printf("clamped: %g to %g in %u looks, the least is %g\n", end.first, end.taken, end.looks, least);
+    printf("clamped: %g to %g in %u looks, the least is %g\n", end.first, end.taken, end.looks,
+           least);
     assert_true(end.length > 4.99 && end.taken <= 1.01 * least && end.taken >= 0.999 * least);
 }
 
@@ -175,7 +177,8 @@ static void test_level(void **state)
 static void test_signed(void **state)
 {
     struct run r = run_new(DIM, PROMPTS, 1);
-    struct problem p = {rig_random(*state, MARGINS, 1), rig_random(*state, MARGINS * DIM, 0.3), 0, 0};
+    struct problem p = {rig_random(*state, MARGINS, 1), rig_random(*state, MARGINS * DIM, 0.3), 0,
+                        0};
     for (uint32_t j = 0; j < MARGINS; j++) p.b[j] += 2, p.c[j * DIM] += 0.1f;
     r.clamp = 100;
     r.stop = -47; // -50 and about the first loss is the least
@@ -201,8 +204,9 @@ static void test_valley(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_straight), cmocka_unit_test(test_bent), cmocka_unit_test(test_clamped),
-        cmocka_unit_test(test_wall),     cmocka_unit_test(test_level), cmocka_unit_test(test_valley),
+        cmocka_unit_test(test_straight), cmocka_unit_test(test_bent),
+        cmocka_unit_test(test_clamped),  cmocka_unit_test(test_wall),
+        cmocka_unit_test(test_level),    cmocka_unit_test(test_valley),
         cmocka_unit_test(test_signed),
     };
     return cmocka_run_group_tests(tests, rig_open, rig_close);

@@ -223,7 +223,8 @@ static void test_tiles(void **state)
                 weight_case(rig, types[d], 68, 96, 35, backward, true);
             }
         for (size_t i = 0; i < COUNT(shapes); i++)
-            for (int kind = NT; kind <= TN_LEFT; kind++) gemm_case(rig, &shapes[i], (enum kind)kind);
+            for (int kind = NT; kind <= TN_LEFT; kind++)
+                gemm_case(rig, &shapes[i], (enum kind)kind);
         assert_true(tune_only(rig->dev, 0, 0));
     }
 }

@@ -78,7 +78,8 @@ static void spectrum_check(const struct spectrum *s, const double *sigma, uint32
 static void test_spectrum(void **state)
 {
     struct rig *rig = *state;
-    static const uint32_t shapes[][4] = {{5, 40, 70, 5}, {5, 40, 70, 4}, {30, 12, 20, 12}, {1, 9, 7, 1}};
+    static const uint32_t shapes[][4] = {
+        {5, 40, 70, 5}, {5, 40, 70, 4}, {30, 12, 20, 12}, {1, 9, 7, 1}};
     for (size_t i = 0; i < COUNT(shapes); i++) {
         const uint32_t t = shapes[i][0], d = shapes[i][1], m = shapes[i][2], rank = shapes[i][3];
         const uint32_t full = d < m ? d : m, count = t < full ? t : full;
@@ -305,7 +306,8 @@ static void trail_check(struct run *r)
     assert_memory_equal(read.w, t->w, t->count * FFN * sizeof *t->w);
     assert_memory_equal(read.numbers, t->numbers, t->count * sizeof *t->numbers);
     for (uint32_t i = 0; i < t->count * FFN; i++)
-        assert_true(fabs((double)read.k[i] - (double)t->k[i]) <= 1e-5 * (1 + fabs((double)t->k[i])));
+        assert_true(fabs((double)read.k[i] - (double)t->k[i]) <=
+                    1e-5 * (1 + fabs((double)t->k[i])));
     must(trail_geometry(&g, r->rig->dev, &read, base, r->editor.site->matrix));
     float change[MATRIX];
     double sigma[DIM], own[EDITS], unrelated[EDITS], *masks = masks_of(t), norm;

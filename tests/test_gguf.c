@@ -225,7 +225,8 @@ static void test_write_refusals(void **state)
     values[FFN + 3] = 65520; // the first that rounds to infinity
     write_refused(
         &weights, path_of("out.gguf"), &edit,
-        "tensor blk.0.ffn_down.weight has 65520 in row 1, column 3, wanted what fits into F16 (F32 holds it)");
+        "tensor blk.0.ffn_down.weight has 65520 in row 1, column 3, wanted what fits into F16 "
+        "(F32 holds it)");
     edit.dtype = DTYPE_F32;
     assert_true(weights_write(&weights, path_of("kept.gguf"), &edit, 1, NULL, 0));
     values[FFN + 3] = NAN;

@@ -285,7 +285,8 @@ static void test_forward(void **state)
         uint32_t found = errors(b, forward, lost);
         count = barriers.count;
         // What stands before the opening one was waited for, and all of it is written anew.
-        if (found == 0 && lost > 0) fail_msg("barrier %d of %d is lost, nobody says so", lost, count);
+        if (found == 0 && lost > 0)
+            fail_msg("barrier %d of %d is lost, nobody says so", lost, count);
         if (lost > 0 && found < least) least = found;
     }
     printf("each of %d barriers is missed: %u reports or more\n", count - 1, least);
@@ -319,7 +320,8 @@ static void test_lifetime(void **state)
     listen(b);
     host_reads(b, x);
     hear(b);
-    assert_non_null(strstr(b->said, "the host reads 'x', which fill wrote, without waiting for it"));
+    assert_non_null(
+        strstr(b->said, "the host reads 'x', which fill wrote, without waiting for it"));
     must(cmd_replay(&cmd));
     buffer_free(&b->dev, &x);
     listen(b);

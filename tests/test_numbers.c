@@ -46,7 +46,8 @@ static int open_bench(void **state)
         fprintf(stderr, "%s\n", status_message());
         return -1;
     }
-    b->stride = every ? (uint32_t)strtoul(every, NULL, 10) : 997; // a prime: all exponents, all ends
+    // A prime: all exponents, all ends.
+    b->stride = every ? (uint32_t)strtoul(every, NULL, 10) : 997;
     *state = b;
     return 0;
 }

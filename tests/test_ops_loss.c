@@ -451,7 +451,8 @@ static void test_adam_weights(void **state)
             for (uint32_t i = 0; i < n; i++) {
                 double g = (double)grad[i], first = 0.9 * (double)m[i] + 0.1 * g;
                 second[i] = 0.999 * (double)v[i] + 0.001 * g * g;
-                want[i] = (double)x[i] - (double)rate * (first / near) / (sqrt(second[i] / far) + 1e-8);
+                want[i] = (double)x[i] -
+                          (double)rate * (first / near) / (sqrt(second[i] / far) + 1e-8);
                 held += fabs(want[i]) > (double)limit;
                 want[i] = fmin(fmax(want[i], -(double)limit), (double)limit);
                 size[i] = 4 * (double)rate;
@@ -465,7 +466,8 @@ static void test_adam_weights(void **state)
             rig_near(rig, "adam_weights: x", to, want, size, n, 16);
             rig_near(rig, "adam_weights: v", v_at, second, NULL, n, 6);
             if (s & 1)
-                for (uint32_t i = 0; i < n; i++) assert_true(fabsf(rig_floats(rig, to)[i]) <= limit);
+                for (uint32_t i = 0; i < n; i++)
+                    assert_true(fabsf(rig_floats(rig, to)[i]) <= limit);
             else
                 assert_true(held == 0);
             if (s & 1 && n > 1 && step == 3) assert_true(held > 0);

@@ -76,7 +76,8 @@ static void test_error(void **state)
             pack(dtype, x, COUNT, packed);
             ref_unpack(dtype, packed, COUNT, y);
             for (int i = 0; i < COUNT; i++) {
-                double most = bound(dtype, x + (uint32_t)i / n * n, n), error = fabs(y[i] - (double)x[i]);
+                double most = bound(dtype, x + (uint32_t)i / n * n, n);
+                double error = fabs(y[i] - (double)x[i]);
                 if (error > most)
                     fail_msg("%s, kind %d: element %d is %g, stored as %g, may be %g off",
                              dtype_table[dtype].name, kind, i, (double)x[i], y[i], most);

@@ -341,7 +341,8 @@ static void test_orthonormalise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grow),      cmocka_unit_test(test_dependent), cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_grow),      cmocka_unit_test(test_dependent),
+        cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_span),      cmocka_unit_test(test_out),
         cmocka_unit_test(test_edit_plus), cmocka_unit_test(test_orthonormalise),
     };

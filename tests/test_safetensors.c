@@ -128,7 +128,8 @@ static void test_bad_header(void **state)
     refuse_header("\"dtype\": \"F32\", \"shape\": [262, 8]",
                   "\"dtype\": \"F8_E4M3\", \"shape\": [262, 8]", "has type F8_E4M3");
     refuse_header("model.norm.weight", "model.norms.weight", "model.norm.weight is missing");
-    refuse_header("\"shape\": [12, 8]", "\"shape\": [8, 12]", "has the shape [8, 12], wanted [12, 8]");
+    refuse_header("\"shape\": [12, 8]", "\"shape\": [8, 12]",
+                  "has the shape [8, 12], wanted [12, 8]");
     refuse_header("layers.1.mlp.up_proj", "layers.1.mlp.gate_proj", "stands there twice");
 }
 

@@ -33,7 +33,8 @@ static float *matrix_new(uint32_t n, double condition)
         for (uint32_t j = 0; j < n; j++) {
             double sum = 0;
             for (uint32_t k = 0; k < n && j <= i; k++)
-                sum += q[k * n + i] * q[k * n + j] * pow(condition, -(double)k / (n > 1 ? n - 1 : 1));
+                sum += q[k * n + i] * q[k * n + j] *
+                       pow(condition, -(double)k / (n > 1 ? n - 1 : 1));
             c[i * n + j] = j <= i ? (float)sum : 1e9f;
         }
     free(q);
@@ -240,7 +241,8 @@ static void test_spectra(void **state)
         for (size_t i = 0; i < sizeof conditions / sizeof *conditions; i++)
             spectrum_case(200, (enum shape)shape, conditions[i]);
     spectrum_case(200, FALLING, 0); // singular
-    // Rounding in the factor grows with the size and with what is large: here refinement alone fails.
+    // Rounding in the factor grows with the size and with what is large: here refinement alone
+    // fails.
     if (!getenv("OEDIT_SHORT")) spectrum_case(1000, TWO_HALVES, 1e6);
 }
 

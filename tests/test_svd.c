@@ -48,7 +48,8 @@ static struct result decompose(const float *a, uint32_t d, uint32_t m)
     struct result r = {0};
     struct buffer *matrix = NULL;
     assert_true(buffer_from(&device, a, 4ull * d * m, "test", &matrix));
-    struct buffer *u = buffer_made(1ull * k * d), *s = buffer_made(k), *v = buffer_made(1ull * k * m);
+    struct buffer *u = buffer_made(1ull * k * d), *s = buffer_made(k);
+    struct buffer *v = buffer_made(1ull * k * m);
     if (!svd_full(&device, matrix, d, m, u, s, v, &r.report)) fail_msg("%s", status_message());
     buffer_free(&device, &matrix);
     r.u = read_back(&u, 1ull * k * d);
@@ -290,7 +291,8 @@ static void test_pairs(void **state)
         buffer_free(&device, &bx);
         buffer_free(&device, &by);
         ref_svd(a, d, m, sigma, NULL);
-        for (uint32_t j = 0; j < k; j++) assert_true(fabs(r.sigma[j] - sigma[j]) <= LIMIT * sigma[0]);
+        for (uint32_t j = 0; j < k; j++)
+            assert_true(fabs(r.sigma[j] - sigma[j]) <= LIMIT * sigma[0]);
         assert_true(ref_orthonormality(r.u, k, d) <= LIMIT);
         assert_true(ref_orthonormality(r.v, k, m) <= LIMIT);
         assert_true(ref_reconstruction(a, r.u, r.sigma, r.v, d, m, k) <= LIMIT * sigma[0]);

@@ -327,7 +327,8 @@ static void test_cosine(void **state)
     struct rig *rig = *state;
     for (uint32_t i = 0; i < 6 * COUNT(sizes); i++) {
         uint32_t rows = sizes[i / 6];
-        float values[STATE_SIZE] = {[STATE_LENGTH2] = i & 1 ? 7.3f : 0}, *norms = wild(rig, rows, 30);
+        float values[STATE_SIZE] = {[STATE_LENGTH2] = i & 1 ? 7.3f : 0};
+        float *norms = wild(rig, rows, 30);
         for (uint32_t r = 0; r < rows; r++) norms[r] = norms[r] < 0 ? -norms[r] : norms[r];
         TWIN_CASE(rig, cosine, {.dots = wild_in(rig, rows, 8), .norms = rig_in(rig, norms, rows),
                                 .state = rig_change(rig, values, STATE_SIZE),
@@ -425,7 +426,8 @@ struct attended {
 // Rows that see some, one chunk, and several chunks of keys.
 static struct attended attended_of(uint32_t i)
 {
-    struct attended t = {.shape = heads[i / 4], .window = i & 1 ? 270 : 0, .local = i & 2 ? 64 : 16};
+    struct attended t = {.shape = heads[i / 4], .window = i & 1 ? 270 : 0,
+                         .local = i & 2 ? 64 : 16};
     for (uint32_t r = 0; r < 8; r++) {
         t.count[r] = (const uint32_t[]){3, 256, 590, 1, 257, 512, 77, 300}[r];
         t.first[r] = (SLOTS - t.count[r]) / 2;

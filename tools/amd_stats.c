@@ -1,7 +1,7 @@
 // What the device's compiler makes of every embedded shader: registers, spills, memory, occupancy,
 // instructions, fused multiply-adds. Needs VK_KHR_pipeline_executable_properties; made for AMD's
-// compiler in Mesa's RADV on its null device, where nothing can run (tests/amd.sh). One row a shader
-// and size of workgroup; the names of builds for strict numbers end in _strict.
+// compiler in Mesa's RADV on its null device, where nothing can run (tests/amd.sh). One row a
+// shader and size of workgroup; the names of builds for strict numbers end in _strict.
 // usage: amd_stats [--strict] [--unfused] [--markdown] [--shader NAME]
 //                  [--disassembly FOLDER]
 // --unfused: a fused multiply-add is a failure.
@@ -148,9 +148,10 @@ static bool text_write(const char *folder, const char *shader, uint32_t size, co
 }
 
 // Does an instruction multiply and add floats with one rounding? Of the ISA documents of GCN 5 to
-// RDNA 4: v_fma*, v_fmac*, v_pk_fma_*, v_dual_fmac_*, v_dot*, v_wmma_*, s_fma*, where the name holds a
-// float type. v_mad_f32 and v_mac_f32 of GCN round the product, too (LLVM selects them for ISD::FMAD,
-// "the same result as the separately rounded operations"), and v_mad_u64_u32 is of integers.
+// RDNA 4: v_fma*, v_fmac*, v_pk_fma_*, v_dual_fmac_*, v_dot*, v_wmma_*, s_fma*, where the name
+// holds a float type. v_mad_f32 and v_mac_f32 of GCN round the product, too (LLVM selects them for
+// ISD::FMAD, "the same result as the separately rounded operations"), and v_mad_u64_u32 is of
+// integers.
 static bool is_fused(const char *word, size_t length)
 {
     static const char *const products[] = {"fma", "dot", "wmma"};
@@ -312,8 +313,8 @@ static bool options_read(struct options *options, int argc, char **argv)
             continue;
         }
         if (!shader && !folder)
-            return fail(STATUS_USAGE, "unknown option '%s', wanted --strict, --unfused, --markdown, "
-                                      "--shader NAME or --disassembly FOLDER", word);
+            return fail(STATUS_USAGE, "unknown option '%s', wanted --strict, --unfused, "
+                                      "--markdown, --shader NAME or --disassembly FOLDER", word);
         if (!value) return fail(STATUS_USAGE, "%s wants a value", word);
         *(shader ? &options->shader : &options->disassembly) = value;
         i++;

@@ -1,5 +1,5 @@
-// Folders of the host. What differs between systems is in folder_posix.c and folder_windows.c; CMake
-// takes one of them.
+// Folders of the host. What differs between systems is in folder_posix.c and folder_windows.c;
+// CMake takes one of them.
 #pragma once
 #include <stdbool.h>
 

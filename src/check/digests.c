@@ -64,9 +64,9 @@ const struct digest *digests_find(const struct digests *d, const char *op, const
 
 bool digests_write(FILE *to)
 {
-    fputs("# Made by oedit selftest --write-digests: XXH3 of what each case's outputs are in strict\n"
-          "# numbers, from the operators in C (src/check/twin.h); edits: of W, from a device that\n"
-          "# has these.\n", to);
+    fputs("# Made by oedit selftest --write-digests: XXH3 of what each case's outputs are in "
+          "strict\n# numbers, from the operators in C (src/check/twin.h); edits: of W, from a "
+          "device that\n# has these.\n", to);
     bool ok = true;
     for (uint32_t i = 0; ok && i < case_count(); i++) {
         struct made made = {0};

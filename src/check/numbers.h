@@ -1,5 +1,5 @@
-// The functions of shaders/numbers.glsl in C: the same operations in the same order, so the same bits.
-// Compiled with -ffp-contract=off.
+// The functions of shaders/numbers.glsl in C: the same operations in the same order, so the same
+// bits. Compiled with -ffp-contract=off.
 #pragma once
 
 float strict_div(float x, float y);

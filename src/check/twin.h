@@ -4,7 +4,8 @@
 #include "ops/ops.h"
 
 // The arguments of an operator, NAME_args, whose addresses are pointers of the host: fbuf to floats
-// (twin_float) or doubles (twin_double), ubuf to 32-bit words or to packed weights, the same in both.
+// (twin_float) or doubles (twin_double), ubuf to 32-bit words or to packed weights, the same in
+// both.
 typedef void (*twin_op)(const void *args);
 
 // NULL for what has no strict numbers: gemm_coop and the bench's probes.

@@ -150,7 +150,8 @@ TWIN(causal_softmax)
             sum += s[i];
         }
         real over = quotient(1, sum);
-        for (uint32_t i = 0; i < a->rows; i++) s[i] = i >= first && i <= row ? calm(s[i] * over) : 0;
+        for (uint32_t i = 0; i < a->rows; i++)
+            s[i] = i >= first && i <= row ? calm(s[i] * over) : 0;
     }
 }
 

@@ -286,7 +286,8 @@ static void search(struct convex *c, const struct bounds *b, real radius, struct
 }
 
 // delta = x + s, held by the clamp.
-static void gauss_move(const struct gauss_step_args *a, const struct path *p, uint32_t rows, bool go)
+static void gauss_move(const struct gauss_step_args *a, const struct path *p, uint32_t rows,
+                       bool go)
 {
     const real *lines = reals(a->rows), clamp = (real)a->clamp;
     real reach[LOCAL] = {0}, step[LOCAL] = {0}, *delta = reals(a->delta), *state = reals(a->state);

@@ -10,7 +10,8 @@ struct strides {
 #define PRODUCT_SUM(a, x_at, w_at, i, j, begin, end)                                               \
     product_sum(reals((a)->x) + (i) * (x_at).row, (x_at).col, (a)->w, (a)->variant & 15,           \
                 (j) * (w_at).row, (w_at).col, begin, end)
-#define STORE(a, at, sum) store(reals((a)->y) + (at), (a)->alpha, sum, (a)->beta, reals((a)->r) + (at))
+#define STORE(a, at, sum) \
+    store(reals((a)->y) + (at), (a)->alpha, sum, (a)->beta, reals((a)->r) + (at))
 
 static real product_sum(const real *x, uint64_t x_step, ubuf w, uint32_t dtype, uint64_t w_first,
                         uint64_t w_step, uint32_t begin, uint32_t end)

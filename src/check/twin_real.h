@@ -108,8 +108,8 @@ static real smaller(real x, real y)
     return y < x ? y : x;
 }
 
-// Sums over a workgroup of LOCAL threads (reduce.glsl): element i belongs to thread i % LOCAL, which
-// adds its own in order; then eight sums of eight, then their sum.
+// Sums over a workgroup of LOCAL threads (reduce.glsl): element i belongs to thread i % LOCAL,
+// which adds its own in order; then eight sums of eight, then their sum.
 enum { LOCAL = 64 };
 
 static real group_sum(const real part[LOCAL])

@@ -49,7 +49,8 @@ TWIN(rmsnorm_back)
 static void turn_head(const struct rope_args *a, const real *x, const real *table, real *y)
 {
     for (uint32_t i = 0; i < a->dim / 2; i++) {
-        uint32_t first = a->interleaved ? 2 * i : i, second = a->interleaved ? 2 * i + 1 : i + a->dim / 2;
+        uint32_t first = a->interleaved ? 2 * i : i;
+        uint32_t second = a->interleaved ? 2 * i + 1 : i + a->dim / 2;
         real c = table ? table[2 * i] : 1, s = (real)a->sign * (table ? table[2 * i + 1] : 0);
         real turned = x[first] * c - x[second] * s, other = x[first] * s + x[second] * c;
         y[first] = calm(turned);

@@ -112,8 +112,8 @@ static bool solver_bench(struct bench *b, const char *solver)
 bool bench_edit(struct bench *b)
 {
     if (b->args->solver > 1)
-        return fail(STATUS_USAGE, "bench edit: --solver %s has no value to optimise, wanted memit or "
-                                  "rome", settings_solver(b->args));
+        return fail(STATUS_USAGE, "bench edit: --solver %s has no value to optimise, wanted memit "
+                                  "or rome", settings_solver(b->args));
     if (b->args->solver >= 0) return solver_bench(b, b->args->solver ? "rome" : "memit");
     return solver_bench(b, "memit") && solver_bench(b, "rome");
 }

@@ -43,8 +43,8 @@ static void guarded_close(struct guarded *g)
 {
     struct device *dev = g->model.dev;
     struct editor *e = &g->editor;
-    struct buffer **all[] = {&g->vectors, &g->state, &g->coef, &g->site.directions, &e->u, &e->delta,
-                             &e->scalars};
+    struct buffer **all[] = {&g->vectors, &g->state, &g->coef, &g->site.directions,
+                             &e->u,       &e->delta, &e->scalars};
     if (e->guard && e->guard->stop) e->guard->stop(e);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_free(dev, all[i]);
 }
@@ -80,8 +80,9 @@ static bool basis_set(struct guarded *g, uint32_t edits)
     if (!basis_new(dev, dim, rows + 4, &g->site.basis)) return false;
     struct cmd cmd;
     cmd_start(&cmd, dev, false);
-    op_axpby(&cmd, (struct axpby_args){.x = g->vectors->address, .y = g->site.basis.vectors->address,
-                                       .n = rows * dim, .alpha = 1});
+    op_axpby(&cmd, (struct axpby_args){.x = g->vectors->address,
+                                       .y = g->site.basis.vectors->address, .n = rows * dim,
+                                       .alpha = 1});
     bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
     g->site.basis.rows = rows;

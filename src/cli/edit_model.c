@@ -81,7 +81,8 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
     char layer[24] = "";
     if (editor->site_count > 1) snprintf(layer, sizeof layer, " layer %u,", editor->site->layer);
     if (ok && !r->args->json && !r->args->quiet)
-        printf("%u/%u  %s ->%s%s %s loss %.3g to %.3g in %u steps, realised %.2f, kept %.2f, %.1f s\n",
+        printf("%u/%u  %s ->%s%s %s loss %.3g to %.3g in %u steps, realised %.2f, kept %.2f, "
+               "%.1f s\n",
                edit->number, r->count, edit->request->prompt,
                edit->request->target_new[0] == ' ' ? "" : " ", edit->request->target_new, layer,
                (double)edit->trace[0].total, (double)edit->trace[edit->chosen].total,

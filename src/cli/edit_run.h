@@ -7,7 +7,7 @@
 
 // One object of everything METHOD asks to be logged of an edit.
 cJSON *edit_json(const struct journal_edit *edit);
-// The settings of the run: model, solver, guard, hyper-parameters, contexts, seed; where_json adds the
-// device, which the journal of a strict run leaves out: it is the same on all of them.
+// The settings of the run: model, solver, guard, hyper-parameters, contexts, seed; where_json adds
+// the device, which the journal of a strict run leaves out: it is the same on all of them.
 cJSON *run_json(const struct journal_header *header);
 cJSON *where_json(cJSON *run, const struct device *dev);

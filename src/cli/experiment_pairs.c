@@ -1,5 +1,6 @@
 // What only a run's pairs and matrices tell: overlaps of updates, activation scores, |dW_total|_2.
-// Analysis of results on the host, in double precision.
+// From a folder's files alone, on the host and in double precision: charts want no device, which
+// eval/geometry.h, of a running editor or a journal, has anyway.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -74,7 +74,8 @@ void manual_print(const struct command *commands, size_t count)
         put(commands[i].summary);
         puts(".");
     }
-    puts(".TP\n.BR completion \" bash | zsh | fish\"\ncompletions for a shell, on standard output.\n"
+    puts(".TP\n.BR completion \" bash | zsh | fish\"\n"
+         "completions for a shell, on standard output.\n"
          ".TP\n.BR help \" [\\fIcommand\\fR]\"\nthe same as \\fB\\-\\-help\\fR; "
          "\\fBhelp \\-\\-man\\fR writes this page.\n"
          ".SH OPTIONS");

@@ -140,8 +140,8 @@ static bool rounding_say(const struct save *s, const struct tensor *t, const flo
     if (!stored_measure(s->dev, t, matrix, dtype, &stored)) return false;
     const char *name = dtype_table[dtype].name;
     if (stored.error > 0.5 * stored.edit)
-        log_warn("stored as %s the edited matrix is %.3g off, while the edits change it by %.3g and "
-                 "%.0f%% of them is left; --out-type f32 or f16 keeps them", name, stored.error,
+        log_warn("stored as %s the edited matrix is %.3g off, while the edits change it by %.3g "
+                 "and %.0f%% of them is left; --out-type f32 or f16 keeps them", name, stored.error,
                  stored.edit, 100 * stored.kept);
     else
         log_say("stored as %s: %.3g off by rounding, the edits change it by %.3g", name,

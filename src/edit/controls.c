@@ -82,7 +82,8 @@ static bool random_out(struct editor *e)
 {
     struct cmd cmd;
     cmd_start(&cmd, e->model->dev, false);
-    project_out(&cmd, basis_matrix(&e->site->basis), e->u->address, e->site->coefficients->address, 2);
+    project_out(&cmd, basis_matrix(&e->site->basis), e->u->address,
+                e->site->coefficients->address, 2);
     bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
     return ok;

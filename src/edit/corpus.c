@@ -41,7 +41,8 @@ bool corpus_from_file(struct corpus *c, const struct tokenizer *tokenizer, const
     }
     ok = ok && tokenizer_encode(tokenizer, text, size, ENCODE_PLAIN, &list);
     if (ok && list.count < 2)
-        ok = fail(STATUS_BAD_DATA, "--text %s: got %zu tokens, wanted at least 2", path, list.count);
+        ok = fail(STATUS_BAD_DATA, "--text %s: got %zu tokens, wanted at least 2", path,
+                  list.count);
     if (ok && list.count < limit)
         log_say("%s has %zu tokens, fewer than the %u asked for", path, list.count, limit);
     if (ok) {

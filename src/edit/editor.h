@@ -13,7 +13,8 @@
 enum { TRACE_MAX = 10000, EDIT_VECTORS = 6 };
 
 struct trace { // one look at the loss
-    float total, nll, kl, decay, f1, f2, length; // weighted terms of Eq. 13; |delta| before the step
+    float total, nll, kl, decay, f1, f2; // weighted terms of Eq. 13
+    float length;                        // |delta| before the step
 };
 
 // Which prompts' keys an edit's two places of k* average (METHOD 1.2).

@@ -48,6 +48,6 @@ bool mask_refuse(const struct journal *j, const char *command)
     struct mask mask;
     if (!mask_read(j, &mask)) return false;
     return mask.zeros == 0 ||
-           fail(STATUS_USAGE, "%s: edits of guard zero are not of low rank (%s): apply them and use "
-                              "the model", command, j->where);
+           fail(STATUS_USAGE, "%s: edits of guard zero are not of low rank (%s): apply them and "
+                              "use the model", command, j->where);
 }

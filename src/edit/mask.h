@@ -1,6 +1,6 @@
-// Which values of an edit's dW = u w^T are written: all of them, or with the control `zero` a random
-// share (O-Edit sec. 5.3, method 2). A mask is a function of seed, edit and place, so that a pair
-// and the journal's header say all.
+// Which values of an edit's dW = u w^T are written: all of them, or with the control `zero` a
+// random share (O-Edit sec. 5.3, method 2). A mask is a function of seed, edit and place, so that a
+// pair and the journal's header say all.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

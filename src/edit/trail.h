@@ -13,11 +13,12 @@ struct trail { // edits that count, in their order; matrices by rows
     struct mask mask;
 };
 
-// Behind an edit, as edit_done is called; one without effect, or of several pairs, adds nothing. The key is the one whose
-// value the update is to change: W k_right becomes v* (METHOD 1.2).
+// Behind an edit, as edit_done is called; one without effect, or of several pairs, adds nothing.
+// The key is the one whose value the update is to change: W k_right becomes v* (METHOD 1.2).
 bool trail_add(struct trail *trail, const struct editor *editor, const struct edit *edit);
 
-// The pairs of a journal's layer, without keys. Fails with STATUS_USAGE on edits that are not of one.
+// The pairs of a journal's layer, without keys. Fails with STATUS_USAGE on edits that are not of
+// one.
 bool trail_read(struct trail *trail, const struct journal *journal, uint32_t layer);
 
 // Its keys again, from the journal's requests and contexts and the unedited model, which edits of

@@ -108,8 +108,8 @@ static bool lengths_read(struct device *dev, fbuf x, uint32_t t, uint32_t cols, 
     return ok;
 }
 
-// a: [t, t], k_j . w_i in row j. With its diagonal the j-th row of a u would be dW_total k_j; without
-// it, what is not dW_j's, and nothing is subtracted.
+// a: [t, t], k_j . w_i in row j. With its diagonal the j-th row of a u would be dW_total k_j;
+// without it, what is not dW_j's, and nothing is subtracted.
 static bool scores(struct device *dev, struct buffer *u, struct buffer *a, float *host, uint32_t t,
                    uint32_t d, struct buffer *y, struct buffer *norms, float *own,
                    float *unrelated)

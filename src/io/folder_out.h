@@ -1,4 +1,5 @@
-// A folder that appears under its name only when it is complete: written beside it, synced, renamed.
+// A folder that appears under its name only when it is complete: written beside it, synced,
+// renamed.
 #pragma once
 #include <stdbool.h>
 
@@ -14,8 +15,8 @@ bool folder_out_check(const char *path, const char *ours);
 bool folder_out_open(struct folder_out *out, const char *path, const char *ours);
 // The path of a file in the folder being written, to be freed; NULL without memory.
 char *folder_out_path(const struct folder_out *out, const char *name);
-// A copy of `from` under `name`, synced. share: blocks may be shared with the source: a clone where the
-// file system can, else a hard link.
+// A copy of `from` under `name`, synced. share: blocks may be shared with the source: a clone where
+// the file system can, else a hard link.
 bool folder_out_copy(const struct folder_out *out, const char *from, const char *name, bool share);
 // keep: takes the name; a folder that had it is removed with its files. Otherwise nothing is left.
 bool folder_out_close(struct folder_out *out, bool keep);

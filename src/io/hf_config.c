@@ -96,8 +96,8 @@ static bool llama3_factors(struct hf_config *hf, struct source rope)
         !number(rope, "original_max_position_embeddings", true, 1, 1e9, &context))
         return false;
     if (high <= low)
-        return fail(STATUS_BAD_DATA, "%s: high_freq_factor %g, low_freq_factor %g, wanted the first "
-                                     "above the second", rope.path, high, low);
+        return fail(STATUS_BAD_DATA, "%s: high_freq_factor %g, low_freq_factor %g, wanted the "
+                                     "first above the second", rope.path, high, low);
     const struct config *c = &hf->config;
     for (uint32_t i = 0; i < c->head_dim / 2; i++) {
         double wave = 2 * acos(-1) * pow((double)c->rope_base, 2.0 * i / c->head_dim);
@@ -113,7 +113,8 @@ static bool llama3_factors(struct hf_config *hf, struct source rope)
 // Transformers 4 has rope_theta and rope_scaling, transformers 5 has both in rope_parameters.
 static bool rope_read(struct hf_config *hf, struct source s)
 {
-    const cJSON *both = find(s, "rope_parameters"), *scaling = both ? both : find(s, "rope_scaling");
+    const cJSON *both = find(s, "rope_parameters");
+    const cJSON *scaling = both ? both : find(s, "rope_scaling");
     struct source rope = {scaling, s.path};
     const char *type = "", *old = "";
     double base = 10000, partial = 1;

@@ -54,7 +54,8 @@ static void put_nibbles(uint8_t *to, uint8_t *fifth, const uint8_t q[32])
 static void pack_q8_0(const float *x, uint8_t *to)
 {
     float scale = put_scale(to, fabsf(range_of(x, 32).extreme) / 127);
-    for (int i = 0; i < 32; i++) to[2 + i] = (uint8_t)(nearest(x[i], scale, -127 * scale, 254) - 127);
+    for (int i = 0; i < 32; i++)
+        to[2 + i] = (uint8_t)(nearest(x[i], scale, -127 * scale, 254) - 127);
 }
 
 // Q4_0, Q5_0: scale * (q - half), the extreme at q = 0 exactly, whatever its sign.

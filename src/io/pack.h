@@ -6,5 +6,6 @@
 // no larger than the dtype's scale of 16 bits can hold: pack_holds says so.
 void pack(enum dtype dtype, const float *from, uint64_t count, uint8_t *to);
 
-// The first element, below count, that the dtype cannot hold (NaN, infinite, too large); else count.
+// The first element, below count, that the dtype cannot hold (NaN, infinite, too large); else
+// count.
 uint64_t pack_holds(enum dtype dtype, const float *from, uint64_t count);

@@ -18,7 +18,8 @@ bool pack_write(struct file_out *file, struct bytes name, enum dtype dtype, cons
         if (held < length) {
             bool finite = isfinite(data[bad]);
             return fail(finite ? STATUS_FAILED : STATUS_BAD_DATA,
-                        "cannot write %s: tensor %.*s has %g in row %llu, column %llu, wanted %s%s%s",
+                        "cannot write %s: tensor %.*s has %g in row %llu, column %llu, wanted "
+                        "%s%s%s",
                         file->path, (int)name.size, name.data, (double)data[bad],
                         (unsigned long long)(bad / cols), (unsigned long long)(bad % cols),
                         finite ? "what fits into " : "a finite number", finite ? info->name : "",

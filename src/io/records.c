@@ -32,8 +32,8 @@ bool record_utf8(const struct record *record, const char *key, const char *text)
 {
     const size_t size = strlen(text), at = utf8_invalid(text, size);
     return at == size ||
-           fail(STATUS_BAD_DATA, "%s, record %zu: \"%s\" is not UTF-8: byte 0x%02x at offset %zu of "
-                                 "the text", record->path, record->number, key,
+           fail(STATUS_BAD_DATA, "%s, record %zu: \"%s\" is not UTF-8: byte 0x%02x at offset %zu "
+                                 "of the text", record->path, record->number, key,
                 (unsigned)(unsigned char)text[at], at);
 }
 

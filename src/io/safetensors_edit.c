@@ -197,10 +197,11 @@ bool safetensors_write_edited(const struct weights *weights, const char *path,
                     weights->path);
     for (size_t i = 0; i < edit_count; i++)
         if (edits[i].dtype > DTYPE_BF16)
-            return fail(STATUS_FAILED, "cannot write %s: safetensors have no %s, wanted F32, F16 or "
-                                       "BF16", path, dtype_table[edits[i].dtype].name);
+            return fail(STATUS_FAILED, "cannot write %s: safetensors have no %s, wanted F32, F16 "
+                                       "or BF16", path, dtype_table[edits[i].dtype].name);
     if (!folder_out_open(&copy.out, path, "config.json")) return false;
-    // The rest is config.json, the tokenizer's files, generation_config.json and what else is there.
+    // The rest is config.json, the tokenizer's files, generation_config.json and what else is
+    // there.
     bool ok = shards_write(&copy) && index_write(&copy) &&
               folder_each(copy.set->folder, other_write, &copy);
     return folder_out_close(&copy.out, ok);

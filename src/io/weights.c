@@ -30,7 +30,8 @@ bool weights_open(struct weights *weights, const char *path)
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         if (!weights->format && formats[i]->sniff(path)) weights->format = formats[i];
     if (!weights->format && stat(path, &info) == 0 && S_ISREG(info.st_mode))
-        return fail(STATUS_BAD_DATA, "%s is no model: wanted a GGUF file or a folder of safetensors", path);
+        return fail(STATUS_BAD_DATA, "%s is no model: wanted a GGUF file or a folder of "
+                                     "safetensors", path);
     if (!weights->format) weights->format = formats[0]; // its open says what is wrong with path
     weights->path = mem_text(path, strlen(path), "a path");
     bool ok = weights->path && weights->format->open(weights);

@@ -200,5 +200,6 @@ bool weights_index(struct weights *weights);
 bool weights_check(struct weights *weights);
 bool config_check(const struct config *config, const char *where); // what we can compute
 
-// Rows [0, rows) of a tensor with split_heads as they are wanted.  to: as many bytes as tensor->data
+// Rows [0, rows) of a tensor with split_heads as they are wanted.  to: as many bytes as
+// tensor->data
 void tensor_pairs(const struct tensor *tensor, uint8_t *to);

@@ -50,9 +50,10 @@ static void meet(struct cmd *cmd, const struct jacobi *j, fbuf x, fbuf y, uint32
                             .home = j->home->address, .worst = j->worst->address,
                             .busy = j->busy->address, .pairs = pairs, .tol = tol});
     op_jacobi_apply(cmd, (struct jacobi_apply_args){
-                             .x = j->turn->address, .w = x, .home = j->home->address, .busy = j->busy->address,
-                             .y = y, .inner = JACOBI_PAIR, .outs = cols, .ldx = JACOBI_PAIR,
-                             .ldw = stride, .meeting = meeting, .blocks = blocks, .tile = tile,
+                             .x = j->turn->address, .w = x, .home = j->home->address,
+                             .busy = j->busy->address, .y = y, .inner = JACOBI_PAIR, .outs = cols,
+                             .ldx = JACOBI_PAIR, .ldw = stride, .meeting = meeting,
+                             .blocks = blocks, .tile = tile,
                              .local = cmd->dev->info.rank >= 4 ? narrow : 64});
 }
 

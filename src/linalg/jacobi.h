@@ -18,7 +18,8 @@ bool jacobi_new(struct device *dev, uint32_t rows, struct jacobi *jacobi); // ro
 void jacobi_free(struct jacobi *jacobi);                                   // accepts zero
 
 // x[0]: [rows, cols] with rows `stride` apart, x[1]: scratch of its size. The first `rows` columns
-// are to become orthogonal rows; the ones after them are rotated along. *result is where the outcome stands.
+// are to become orthogonal rows; the ones after them are rotated along. *result is where the
+// outcome stands.
 // size: rows that are not padding. Fails with STATUS_FAILED if it does not converge.
 bool jacobi_run(struct jacobi *jacobi, struct buffer *x[2], uint32_t cols, uint32_t stride,
                 uint32_t size, fbuf *result, uint32_t *sweeps, double *cosine);

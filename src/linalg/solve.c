@@ -163,8 +163,8 @@ static const char *advice(struct factor *f, char *text, size_t size)
     if (!ok || !(isfinite(wanted) && wanted > 0))
         snprintf(text, size, "it is zero or not finite, so the text or the model is at fault");
     else
-        snprintf(text, size, "take more text (%u tokens or more) or a larger --ridge (%.1e or more)",
-                 2 * f->n, now > 0.5 * wanted ? 10 * now : wanted);
+        snprintf(text, size, "take more text (%u tokens or more) or a larger --ridge (%.1e or "
+                             "more)", 2 * f->n, now > 0.5 * wanted ? 10 * now : wanted);
     return text;
 }
 

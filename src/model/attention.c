@@ -109,7 +109,8 @@ void attention_forward(struct cmd *cmd, const struct model *model, const struct 
                           .lse = act->lse->address, .rows = batch->rows, .heads = c->heads,
                           .kv_heads = c->kv_heads, .dim = c->head_dim,
                           .window = window(c, acts, act), .scale = scale(c),
-                          .local = threads(cmd, batch), .work = (float)(4 * batch->work * c->heads * c->head_dim)});
+                          .local = threads(cmd, batch),
+                          .work = (float)(4 * batch->work * c->heads * c->head_dim)});
 }
 
 void attention_backward(struct cmd *cmd, const struct model *model, const struct batch *batch,

@@ -27,13 +27,11 @@ static bool tensor_finite(struct model *model, const struct tensor *t, fbuf data
     struct buffer *counts = NULL;
     uint32_t host[FINITE_GROUPS], bad = 0;
     if (!buffer_new(model->dev, sizeof host, "a check", &counts)) return false;
+    const uint64_t n = info->block > 1 ? t->bytes / info->bytes : CEIL(t->bytes, 4);
     struct cmd cmd;
     cmd_start(&cmd, model->dev, false);
-    op_count_nonfinite(&cmd, (struct count_nonfinite_args){.w = data,
-                                                           .y = counts->address,
-                                                           .n = (uint)(info->block > 1 ? t->bytes / info->bytes
-                                                                            : CEIL(t->bytes, 4)),
-                                                           .groups = FINITE_GROUPS,
+    op_count_nonfinite(&cmd, (struct count_nonfinite_args){.w = data, .y = counts->address,
+                                                           .n = (uint)n, .groups = FINITE_GROUPS,
                                                            .type = t->dtype});
     bool ok = cmd_run_once(&cmd) && buffer_read(model->dev, counts, 0, host, sizeof host);
     cmd_free(&cmd);
@@ -62,7 +60,8 @@ static bool tensor_calm(struct model *model, const struct tensor *t, fbuf data)
 static bool upload(struct model *model, const struct tensor *t, fbuf *address)
 {
     struct buffer *buffer;
-    uint8_t *pairs = t->split_heads ? mem_new(t->bytes, 1, t->name) : NULL; // of one tensor at a time
+    // Of one tensor at a time.
+    uint8_t *pairs = t->split_heads ? mem_new(t->bytes, 1, t->name) : NULL;
     if (t->split_heads && !pairs) return false;
     if (pairs) tensor_pairs(t, pairs);
     bool made = buffer_from(model->dev, pairs ? pairs : t->data, t->bytes, t->name, &buffer);

@@ -18,8 +18,8 @@ bool pass_head(struct pass *pass, const struct model *model, const uint32_t *ind
                uint32_t picked);
 void pass_free(struct pass *pass);
 
-// The texts' logits at rows index[0 .. picked) came out wrong: computes them once more, watched, and
-// fails as watch_end of ops/watch.h does. Returns false.
+// The texts' logits at rows index[0 .. picked) came out wrong: computes them once more, watched,
+// and fails as watch_end of ops/watch.h does. Returns false.
 bool pass_blame(const struct model *model, const struct sequence *sequences, size_t count,
                 const uint32_t *index, uint32_t picked, const char *who);
 

@@ -37,7 +37,8 @@ struct tile { // a BUILD row: results of a thread; threads and columns of a work
     uint32_t rows, cols, local, wide;
 };
 
-// Tiles (local and wide 0) of an operator's variant that the device can run; returns how many there are.
+// Tiles (local and wide 0) of an operator's variant that the device can run; returns how many there
+// are.
 uint32_t op_tiles(const struct device *dev, enum op op, uint32_t variant, struct tile *tiles,
                   uint32_t capacity);
 

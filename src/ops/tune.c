@@ -44,8 +44,9 @@ static double guess(const struct device *dev, struct tile tile)
 // The rows of shared_tile.glsl, which is 64 columns wide and made for GPUs.
 enum { SHARED_ROWS = 64, SHARED_LOCAL = 256 };
 
-// The workgroups to try for a tile: few threads on a CPU device, where a workgroup is the unit handed
-// to a core and the caches like few columns at a time; waves on a GPU. The first is the guess.
+// The workgroups to try for a tile: few threads on a CPU device, where a workgroup is the unit
+// handed to a core and the caches like few columns at a time; waves on a GPU. The first is the
+// guess.
 static uint32_t workgroups(const struct device *dev, struct tile tile, struct tile made[LOCALS_MAX])
 {
     const uint32_t cpu[] = {8}, gpu[LOCALS_MAX] = {64, 32, 128};

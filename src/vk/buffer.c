@@ -206,8 +206,8 @@ static bool take(struct device *dev, uint64_t bytes, bool staging, struct buffer
     if (size > dev->info.allocation && dev->info.allocation)
         return fail(STATUS_NO_MEMORY,
                     "%s: out of device memory for %s: wanted %llu MiB in one piece, %s gives %llu",
-                    device_phase(dev), buffer->name, (unsigned long long)(size >> 20), dev->info.name,
-                    (unsigned long long)(dev->info.allocation >> 20));
+                    device_phase(dev), buffer->name, (unsigned long long)(size >> 20),
+                    dev->info.name, (unsigned long long)(dev->info.allocation >> 20));
     struct block *block = block_new(dev, size, staging, buffer->name);
     if (!block) return false;
     block->next = dev->blocks;

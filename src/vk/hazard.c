@@ -44,7 +44,7 @@ struct hazard {
     size_t record_count, record_capacity;
     struct fence *fences;
     size_t fence_count, fence_capacity;
-    uint64_t now, submits, waited;     // numbers of the last event and submit; of the last waited for
+    uint64_t now, submits, waited;     // numbers of the last event, submit, and one waited for
     uint64_t visible[KINDS][KINDS];    // the last barrier from this kind of access to that one
     uint64_t finished[STAGES][STAGES]; // the last barrier between these stages
 };

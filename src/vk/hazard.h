@@ -4,7 +4,8 @@
 // Vulkan specification, 7.1 (execution and memory dependencies), one buffer as a whole.
 // A report is a warning that names both operators and the buffer, counted in validation_errors.
 //   read after write, write after write  wanted: a barrier after the write that makes it visible to
-//                                        that access; a fence alone makes nothing visible to shaders
+//                                        that access; a fence alone makes nothing visible to
+//                                        shaders
 //   write after read                     wanted: a barrier or a fence waited for
 //   the host after the device            wanted: a wait, and for reads a barrier to the host
 // Chains of barriers through a third stage, and barriers of single buffers, are not understood: we

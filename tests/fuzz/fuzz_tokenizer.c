@@ -14,7 +14,8 @@ static void use(const struct tokenizer *tokenizer, const char *text, unsigned fl
     size_t size;
     if (tokenizer_encode(tokenizer, text, strlen(text), flags, &list)) {
         for (size_t i = 0; i < list.count; i++) // spans lie in the text
-            if (list.spans[i].start > list.spans[i].end || list.spans[i].end > strlen(text)) abort();
+            if (list.spans[i].start > list.spans[i].end || list.spans[i].end > strlen(text))
+                abort();
         if (tokenizer_decode(tokenizer, list.ids, list.count, true, &back, &size)) free(back);
         token_list_ending(&list, strlen(text));
     }
