@@ -121,7 +121,7 @@ os.makedirs("strange")
 for r in range(n):
     settings = {"solver": bad(r), "guard": bad(r + 1), "seed": 0, bad(r): bad(r + 2), "layer": r, bad(0): r,
                 "contexts": [bad(r)], "tensors": [bad(r + 3)]}
-    manifest["runs"].append({"id": f"run{r}", "name": f"run{r}", "label": bad(r), "group": bad(r + 4), "settings": settings})
+    manifest["runs"].append({"id": f"run{r}", "name": f"run{r}", "label": bad(r), "group": bad(r % 3 + 4), "settings": settings})
     with open(f"strange/run{r}.jsonl", "wb") as f:
         f.write(json.dumps({"run": f"run{r}", "settings": settings}).encode() + b"\n")
         for i in range(n):

@@ -77,20 +77,24 @@ static void provenance(const struct report *r, FILE *to)
 static void best(const struct report *r, FILE *to)
 {
     const struct outcomes *o = &r->outcomes;
-    uint32_t states = (uint32_t)cJSON_GetArraySize(o->unedited), at = 0, methods = 0;
+    uint32_t states = (uint32_t)cJSON_GetArraySize(o->unedited), at = 0, methods = 0, equal = 0;
     double highest = -INFINITY;
     for (uint32_t i = 0, seeds; states && i < o->count; i += seeds, methods++) {
         double mean, deviation;
         seeds = outcomes_seeds(o, i);
         outcomes_mean(&o->items[i], seeds, states - 1, "avg", &mean, &deviation);
+        if (fabs(mean - highest) < 0.0005) equal++; // the same three digits
         if (!(mean > highest)) continue;
+        if (!(mean - highest < 0.0005)) equal = 0;
         highest = mean;
         at = i;
     }
     if (methods < 2 || !isfinite(highest)) return;
     fputs("<div class=\"tile wide\"><dt>Highest mean of Rel, Gen and Loc</dt><dd><bdi>", to);
     html_text(to, o->items[at].label);
-    fprintf(to, "</bdi>, %.3f</dd></div>\n", highest);
+    fputs("</bdi>", to);
+    if (equal) fprintf(to, " and %u more", equal);
+    fprintf(to, ", %.3f</dd></div>\n", highest);
 }
 
 static void tile(FILE *to, const char *name, const char *text)
