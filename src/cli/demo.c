@@ -123,7 +123,7 @@ static void conclude(const struct demo *d)
            "  oedit generate -m mine.gguf -p \"%s\" -n 4\n", all[0].prompt, all[0].subject,
            all[0].target_new, all[0].rephrases.count ? all[0].rephrases.items[0] : all[0].prompt);
     printf("With a model of your own, a GGUF file or a folder of safetensors:\n"
-           "  oedit edit -m model.gguf -r facts.json --key-memory 100 --guard oedit-plus -o new.gguf\n"
+           "  oedit edit -m model.gguf -r facts.json --key-memory 100 -o new.gguf\n"
            "  oedit eval -m new.gguf --base model.gguf -r facts.json\n");
 }
 
@@ -164,6 +164,7 @@ bool command_demo(const struct args *args)
     d.work.watch = on_edit;
     d.work.user = &d;
     ok = ok && experiment_runs(&d.work) && finish_table(&d);
+    // The folder is whole from here on: a page about it is to be written here.
     if (ok) conclude(&d);
     if (ok) printf("\n%.0f seconds.\n", log_clock() - started);
     demo_free(&d);

@@ -14,7 +14,7 @@
 #include "revision.inc" // made by CMake: OEDIT_REVISION
 
 static const struct command commands[] = {
-    {"demo", C_DEMO, command_demo, "some hundred edits of a model in the program, four ways, side by side",
+    {"demo", C_DEMO, command_demo, "edits of a small model in the program, four ways, side by side",
      "  oedit demo\n"
      "  oedit demo -n 40 -o elsewhere\n"
      "  oedit demo --device llvmpipe"},
