@@ -73,14 +73,14 @@ static bool introduce(struct demo *d)
     const struct dataset asked = {.requests = data->requests,
                                   .count = data->count < ASKED ? data->count : ASKED};
     if (!answers_before(&d->answers, &d->opened.model, &d->opened.tokenizer, &asked)) return false;
-    printf("A model of %u layers and %u dimensions knows a made-up world of people and towns. On %s,\n"
-           "asked for three of its facts:\n\n", c->layers, c->dim, d->opened.dev.info.name);
+    printf("A model of %u layers and %u dimensions knows a made-up world of people and towns.\n"
+           "On %s, asked for some of its facts:\n\n", c->layers, c->dim, d->opened.dev.info.name);
     for (uint32_t i = 0; i < d->answers.count; i++) {
         first_sentence(d->answers.before[i]);
         printf("  %s ...%s\n", data->requests[i].prompt, d->answers.before[i]);
     }
-    printf("\nNow %zu facts are changed, one after the other, in %u ways. Rel: changed facts are known;\n"
-           "Gen: also when asked in other words; Loc: other facts have stayed. Always of all edits so far.\n\n",
+    printf("\nNow %zu facts are changed, one after the other, in %u ways. Of all edits so far,\n"
+           "Rel: changed facts are known; Gen: also in other words; Loc: other facts stayed.\n\n",
            data->count, d->table.count);
     fflush(stdout);
     return true;
@@ -117,7 +117,8 @@ static void conclude(const struct demo *d)
         for (uint32_t m = 0; m < d->table.count; m++)
             if (d->said[m][i]) printf("    %-22s%s\n", d->table.rows[m].label, d->said[m][i]);
     }
-    printf("\nWritten: %s/checkpoints-avg.png and other charts, table.md, every edit in *.journal.\n", out);
+    printf("\nWritten: %s/checkpoints-avg.png and other charts, table.md, each edit in *.journal.\n",
+           out);
     printf("\nNext, one edit by hand:\n"
            "  oedit edit -m demo -p \"%s\" --subject \"%s\" --target %s -o mine.gguf\n"
            "  oedit generate -m mine.gguf -p \"%s\" -n 4\n", all[0].prompt, all[0].subject,

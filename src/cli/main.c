@@ -102,6 +102,7 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 static void guide(void)
 {
     fputs("oedit edits facts in language models. Begin with:\n"
+          "  oedit demo                         edits of a small model that it has with it\n"
           "  oedit devices                      the Vulkan devices of this machine\n"
           "  oedit selftest                     whether the device computes what it should\n"
           "  oedit generate -m model.gguf -p \"The capital of France is\"\n"
