@@ -96,4 +96,4 @@ if command -v script > /dev/null; then
 else
     echo "without script(1): not tried on a terminal"
 fi
-echo "the demo: known $(tr -d '\n' < known.json | head -c 100)"
+echo "demo: known as it should be, edited, shown on a pipe and on a terminal"
