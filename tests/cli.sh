@@ -59,7 +59,7 @@ refused 2 "did you mean --device?" "$oedit" selftest --devic 0
 refused 5 "cannot open none.json" "$oedit" selftest --compare none.json none.json
 right "$oedit" --help
 right "$oedit" --version
-for command in edit eval task experiment report generate logits tokenize stats grad devices bench log show apply revert \
+for command in demo edit eval task experiment report generate logits tokenize stats grad devices bench log show apply revert \
     diff verify geometry selftest; do
     right "$oedit" $command --help
     [ "$(wc -l < out.txt)" -le 78 ] || { echo "FAILED: $command --help is longer than a screen"; failed=1; }

@@ -34,7 +34,8 @@ prompt=$(python3 -c "import json; print(json.load(open('truths.json'))[0]['promp
 other=$(python3 -c "import json; print(json.load(open('truths.json'))[0]['rephrase_prompt'])")
 truth=$(python3 -c "import json; print(json.load(open('truths.json'))[0]['ground_truth'])")
 subject=$(python3 -c "import json; print(json.load(open('truths.json'))[0]['subject'])")
-target=$(python3 -c "import json, sys; print(json.load(open(sys.argv[1]))[0]['target_new'])" "$requests")
+target=$(python3 -c "import json, sys; print(json.load(open(sys.argv[1]))[0]['target_new'])" \
+    "$requests")
 said=$("$oedit" generate -q -m demo -p "$prompt" -n 4)
 [[ $said == "$prompt $truth"* ]] || failed "generate: $said"
 [ "$("$oedit" generate -p "$prompt" -n 4 2> err.txt)" = "$said" ] || failed "generate without --model"
@@ -95,4 +96,4 @@ if command -v script > /dev/null; then
 else
     echo "without script(1): not tried on a terminal"
 fi
-echo "the demo: known $(tr -d '\n' < known.json | head -c 100)"
+echo "demo: known as it should be, edited, shown on a pipe and on a terminal"

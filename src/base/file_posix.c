@@ -18,8 +18,10 @@ bool file_map_open(struct file_map *map, const char *path)
 {
     const struct embedded *inside = embedded_find(path);
     *map = (struct file_map){0};
-    if (inside) *map = (struct file_map){.data = inside->data, .size = inside->size, .embedded = true};
-    if (inside) return true;
+    if (inside) {
+        *map = (struct file_map){.data = inside->data, .size = inside->size, .embedded = true};
+        return true;
+    }
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return fail(STATUS_BAD_DATA, "cannot open %s: %s", path, strerror(errno));

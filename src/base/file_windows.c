@@ -25,8 +25,10 @@ bool file_map_open(struct file_map *map, const char *path)
 {
     const struct embedded *inside = embedded_find(path);
     *map = (struct file_map){0};
-    if (inside) *map = (struct file_map){.data = inside->data, .size = inside->size, .embedded = true};
-    if (inside) return true;
+    if (inside) {
+        *map = (struct file_map){.data = inside->data, .size = inside->size, .embedded = true};
+        return true;
+    }
     HANDLE file = CreateFileA(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
                               NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
     if (file == INVALID_HANDLE_VALUE) {

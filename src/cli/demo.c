@@ -73,14 +73,14 @@ static bool introduce(struct demo *d)
     const struct dataset asked = {.requests = data->requests,
                                   .count = data->count < ASKED ? data->count : ASKED};
     if (!answers_before(&d->answers, &d->opened.model, &d->opened.tokenizer, &asked)) return false;
-    printf("A model of %u layers and %u dimensions knows a made-up world of people and towns. On %s,\n"
-           "asked for three of its facts:\n\n", c->layers, c->dim, d->opened.dev.info.name);
+    printf("A model of %u layers and %u dimensions knows a made-up world of people and towns.\n"
+           "On %s, asked for some of its facts:\n\n", c->layers, c->dim, d->opened.dev.info.name);
     for (uint32_t i = 0; i < d->answers.count; i++) {
         first_sentence(d->answers.before[i]);
         printf("  %s ...%s\n", data->requests[i].prompt, d->answers.before[i]);
     }
-    printf("\nNow %zu facts are changed, one after the other, in %u ways. Rel: changed facts are known;\n"
-           "Gen: also when asked in other words; Loc: other facts have stayed. Always of all edits so far.\n\n",
+    printf("\nNow %zu facts are changed, one after the other, in %u ways. Of all edits so far,\n"
+           "Rel: changed facts are known; Gen: also in other words; Loc: other facts stayed.\n\n",
            data->count, d->table.count);
     fflush(stdout);
     return true;
@@ -117,13 +117,14 @@ static void conclude(const struct demo *d)
         for (uint32_t m = 0; m < d->table.count; m++)
             if (d->said[m][i]) printf("    %-22s%s\n", d->table.rows[m].label, d->said[m][i]);
     }
-    printf("\nWritten: %s/checkpoints-avg.png and other charts, table.md, every edit in *.journal.\n", out);
+    printf("\nWritten: %s/checkpoints-avg.png and other charts, table.md, each edit in *.journal.\n",
+           out);
     printf("\nNext, one edit by hand:\n"
            "  oedit edit -m demo -p \"%s\" --subject \"%s\" --target %s -o mine.gguf\n"
            "  oedit generate -m mine.gguf -p \"%s\" -n 4\n", all[0].prompt, all[0].subject,
            all[0].target_new, all[0].rephrases.count ? all[0].rephrases.items[0] : all[0].prompt);
     printf("With a model of your own, a GGUF file or a folder of safetensors:\n"
-           "  oedit edit -m model.gguf -r facts.json --key-memory 100 --guard oedit-plus -o new.gguf\n"
+           "  oedit edit -m model.gguf -r facts.json --key-memory 100 -o new.gguf\n"
            "  oedit eval -m new.gguf --base model.gguf -r facts.json\n");
 }
 
@@ -164,6 +165,7 @@ bool command_demo(const struct args *args)
     d.work.watch = on_edit;
     d.work.user = &d;
     ok = ok && experiment_runs(&d.work) && finish_table(&d);
+    // The folder is whole from here on: a page about it is to be written here.
     if (ok) conclude(&d);
     if (ok) printf("\n%.0f seconds.\n", log_clock() - started);
     demo_free(&d);

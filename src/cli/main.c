@@ -14,7 +14,7 @@
 #include "revision.inc" // made by CMake: OEDIT_REVISION
 
 static const struct command commands[] = {
-    {"demo", C_DEMO, command_demo, "some hundred edits of a model in the program, four ways, side by side",
+    {"demo", C_DEMO, command_demo, "edits of a small model in the program, four ways, side by side",
      "  oedit demo\n"
      "  oedit demo -n 40 -o elsewhere\n"
      "  oedit demo --device llvmpipe"},
@@ -107,6 +107,7 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 static void guide(void)
 {
     fputs("oedit edits facts in language models. Begin with:\n"
+          "  oedit demo                         edits of a small model that it has with it\n"
           "  oedit devices                      the Vulkan devices of this machine\n"
           "  oedit selftest                     whether the device computes what it should\n"
           "  oedit generate -m model.gguf -p \"The capital of France is\"\n"
