@@ -1,4 +1,4 @@
-// The range finder against double precision: vectors, values, and that its bounds hold and say much.
+// The range finder against double precision: vectors, values, and bounds that hold and say much.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -349,7 +349,8 @@ static void test_columns(void **state)
     assert_true(buffer_new(&device, 4ull * (COLUMNS + 1) * DIM, "test", &rows));
     struct cmd cmd;
     cmd_start(&cmd, &device, false);
-    op_normal(&cmd, (struct normal_args){.y = rows->address, .n = (COLUMNS + 1) * DIM, .seed = SEED});
+    op_normal(&cmd, (struct normal_args){.y = rows->address, .n = (COLUMNS + 1) * DIM,
+                                         .seed = SEED});
     fbuf common = rows->address + 4ull * COLUMNS * DIM;
     for (uint32_t i = 0; i < COLUMNS; i++) // 3% of it is its own
         op_axpby(&cmd, (struct axpby_args){.x = common, .y = rows->address + 4ull * i * DIM,

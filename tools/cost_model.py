@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What an edit costs on paper: operations, bytes and memory of each phase, for models of 8B and 70B.
 
-usage: cost_model.py [--model NAME] [--edits N] [--stats-tokens N] [--grad-tokens N] [--q N]
+usage: cost_model.py [--model NAME] [--edits N] [--q N] [--stats-tokens N] ... (--help)
 
 Prints Markdown tables: the work of each phase, the memory, and for three GPUs the least time a phase
 can take (the roofline: operations / peak or bytes / bandwidth, whichever is longer). A real run
@@ -149,8 +149,8 @@ def report(name, o):
     print("\n")
     skipped = "directions, all" if o.q < m["dim"] else f"directions, {o.q}"
     for gpu in GPUS:
-        once = [(roofline(f, b, gpu)[0], p) for p, t, f, b in listed if t == "once" and p != skipped]
-        edit = [(roofline(f, b, gpu)[0], p) for p, t, f, b in listed if t == "edit"]
+        least = [(roofline(f, b, gpu)[0], p, t) for p, t, f, b in listed if p != skipped]
+        once, edit = ([(s, p) for s, p, t in least if t == word] for word in ("once", "edit"))
         print(
             f"- {gpu}: {time_text(sum(s for s, _ in once))} once, most of it {max(once)[1]}; "
             f"{time_text(sum(s for s, _ in edit))} an edit, most of it {max(edit)[1]}"
