@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """A checkpoint of random weights with the shapes of a real model, to try what fits and how long.
 
-usage: random_checkpoint.py [--layers N] [--seed N] [--shard-bytes N] llama3-8b|mistral-7b gguf|safetensors OUT
+usage: random_checkpoint.py [--layers N] [--seed N] [--shard-bytes N] MODEL FORMAT OUT
+
+MODEL: llama3-8b, mistral-7b   FORMAT: gguf, safetensors
 
 OUT: a GGUF file of Q4_0 matrices, or a new folder with sharded BF16 safetensors, config.json and
 tokenizer.json. The shapes are those of the published config.json files; --layers makes fewer
@@ -262,7 +264,10 @@ def tokenizer_json(shape):
         ),
         post_processor=dict(
             type="TemplateProcessing",
-            single=[dict(SpecialToken=dict(id=bos, type_id=0)), dict(Sequence=dict(id="A", type_id=0))],
+            single=[
+                dict(SpecialToken=dict(id=bos, type_id=0)),
+                dict(Sequence=dict(id="A", type_id=0)),
+            ],
             pair=[dict(Sequence=dict(id="A", type_id=0)), dict(Sequence=dict(id="B", type_id=1))],
             special_tokens={bos: dict(id=bos, ids=[shape["bos"]], tokens=[bos])},
         ),
