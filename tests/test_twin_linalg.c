@@ -91,6 +91,13 @@ static void test_random(void **state)
         TWIN_CASE(rig, random, {.y = rig_out(rig, sizes[i]), .n = sizes[i], .seed = 77 * i});
 }
 
+static void test_normal(void **state)
+{
+    struct rig *rig = *state;
+    EACH_OF(i, sizes)
+        TWIN_CASE(rig, normal, {.y = rig_out(rig, sizes[i]), .n = sizes[i], .seed = 77 * i});
+}
+
 static void test_unit_row(void **state)
 {
     struct rig *rig = *state;
