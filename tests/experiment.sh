@@ -226,7 +226,7 @@ for flags in "wilke --guard wilke --layers 0-2" "prune --guard prune" "ft --solv
     "known --guard oedit-plus --grad-source locality"; do
     # shellcheck disable=SC2086
     "$oedit" edit -q -m few/base.gguf -r data.jsonl --text text.txt --tokens 1500 -n 6 --ridge 0.01 \
-        --steps 8 ${flags#* } --measures rel,loc,ppl --ppl-text text.txt --ppl-tokens 300 \
+        --steps 10 ${flags#* } --measures rel,loc,ppl --ppl-text text.txt --ppl-tokens 300 \
         --checkpoints 4 --json -o form.gguf > form.json
     cmp form.gguf.journal "forms/${flags%% *}.seed0.journal" || failed "$flags: not oedit edit's journal"
     python3 - "${flags%% *}" << 'END'
