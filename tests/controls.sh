@@ -52,7 +52,8 @@ edit -n 6 -o plain.gguf > out.txt 2> err.txt || wrong "no guard"
 # ---- going on, and apply ----
 for options in "zero --knob 0.25" "fewer-steps --knob 4" "random" "random --knob 1.5" \
     "scale --knob 0.5" "oedit-plus --ablate grad" "oedit-plus --ablate edits --projector exact" \
-    "oedit-plus --ablate eq26" "oedit --ablate grad" "oedit --ablate edits" "oedit --ablate eq26" \
+    "oedit-plus --ablate eq26" "oedit-plus --grad-svd probes --q-max 4" "oedit --ablate grad" "oedit --ablate edits" \
+    "oedit --ablate eq26" \
     "sphere" "sphere --solver ft --rate 0.01" "sphere --solver alphaedit --null-threshold 0.05"; do
     rm -f a.gguf* b.gguf* c.gguf
     # shellcheck disable=SC2206
@@ -89,6 +90,7 @@ refused 2 "number over 0 and under 1" edit --guard zero --knob 1 -o x.gguf
 refused 2 "got 2, wanted a number over 0 up to 1" edit --guard scale --knob 2 -o x.gguf
 refused 2 "wanted a whole number over 0 up to 10000" edit --guard fewer-steps --knob 2.5 -o x.gguf
 refused 2 "wanted a number from" edit --guard scale --knob nan -o x.gguf
+refused 2 "wanted --q-max from 1" edit --guard oedit-plus --grad-svd probes -o x.gguf
 refused 2 "guard none has nothing to leave out" edit --ablate grad -o x.gguf
 refused 2 "guard scale has nothing to leave out" edit --guard scale --knob 0.5 --ablate eq26 -o x.gguf
 refused 2 "ablate" edit --guard oedit --ablate everything -o x.gguf

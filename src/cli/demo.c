@@ -117,8 +117,8 @@ static void conclude(const struct demo *d)
         for (uint32_t m = 0; m < d->table.count; m++)
             if (d->said[m][i]) printf("    %-22s%s\n", d->table.rows[m].label, d->said[m][i]);
     }
-    printf("\nWritten: %s/checkpoints-avg.png and other charts, table.md, each edit in *.journal.\n",
-           out);
+    printf("\nWritten: %s/report.html, for any browser; its charts as PNG, table.md, each edit in\n"
+           "*.journal.\n", out);
     printf("\nNext, one edit by hand:\n"
            "  oedit edit -m demo -p \"%s\" --subject \"%s\" --target %s -o mine.gguf\n"
            "  oedit generate -m mine.gguf -p \"%s\" -n 4\n", all[0].prompt, all[0].subject,
@@ -157,6 +157,7 @@ bool command_demo(const struct args *args)
     now.model = EMBEDDED_MODEL;
     now.data = EMBEDDED_REQUESTS;
     now.text = EMBEDDED_TEXT;
+    now.answers = now.report = true;
     now.quiet = true; // the table is the demo's own
     if (!now.out) now.out = FOLDER;
     if (!args->verbose) log_level_set(LOG_QUIET);
@@ -165,7 +166,6 @@ bool command_demo(const struct args *args)
     d.work.watch = on_edit;
     d.work.user = &d;
     ok = ok && experiment_runs(&d.work) && finish_table(&d);
-    // The folder is whole from here on: a page about it is to be written here.
     if (ok) conclude(&d);
     if (ok) printf("\n%.0f seconds.\n", log_clock() - started);
     demo_free(&d);

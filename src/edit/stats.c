@@ -395,10 +395,13 @@ bool stats_count(const struct model *model, const struct hparams *h, uint32_t *c
     const struct config *c = &model->config;
     const bool fits = range_fits(c->dim, c->ffn, h->q_max);
     *count = c->dim;
-    if (h->grad_svd == GRAD_SVD_PROBES && !fits)
-        return fail(STATUS_USAGE, "--grad-svd probes: wanted --q-max from 1 to about %u, as the "
+    if (h->grad_svd == GRAD_SVD_PROBES && !fits) {
+        uint32_t most = c->dim;
+        while (most > 0 && !range_fits(c->dim, c->ffn, most)) most--;
+        return fail(STATUS_USAGE, "--grad-svd probes: wanted --q-max from 1 to %u, as the "
                                   "directions of a matrix [%u, %u] to be found",
-                    (uint32_t)(0.88 * (c->dim < c->ffn ? c->dim : c->ffn)), c->dim, c->ffn);
+                    most, c->dim, c->ffn);
+    }
     if (h->grad_svd == GRAD_SVD_PROBES ||
         (h->grad_svd == GRAD_SVD_AUTO && range_pays(c->dim, c->ffn, h->q_max)))
         *count = h->q_max;
