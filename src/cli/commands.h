@@ -29,3 +29,5 @@ bool command_task(const struct args *args);
 bool command_geometry(const struct args *args);
 bool command_selftest(const struct args *args);
 bool command_experiment(const struct args *args);
+bool command_locate(const struct args *args);
+bool command_try(const struct args *args);
