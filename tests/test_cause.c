@@ -38,7 +38,7 @@ static void start(struct opened *o, struct rig *rig)
 {
     const struct tiny tiny = {.layers = LAYERS, .dim = DIM, .ffn = FFN, .heads = 4, .kv_heads = 2,
                               .head_dim = 4, .vocab = TINY_VOCAB, .context = 64,
-                              .dtype = DTYPE_F32, .gain = 2, .seed = 11, .biases = true};
+                              .dtype = DTYPE_F32, .gain = 2, .seed = 11};
     tiny_write(&tiny, tiny_path("cause.gguf"));
     must(weights_open(&o->weights, tiny_path("cause.gguf")));
     must(model_open(&o->model, rig->dev, &o->weights));

@@ -190,7 +190,7 @@ static bool charts_write(const struct located *l, const char *name, uint32_t win
             .row_names = class_names, .from_zero = true,
             .colour = {.label = "gain in P(answer)", .low = (double)NAN, .high = (double)NAN}};
         snprintf(path, room, "%s-%s.png", name, cause_names[k]);
-        ok = chart_png(&chart, 900, 320, 2, path);
+        ok = chart_png(&chart, 900, 240, 2, path);
         if (ok) log_say("wrote %s", path);
     }
     free(cells);
