@@ -52,6 +52,23 @@ plus=(--guard oedit-plus)
 right edit "${plus[@]}" -o whole.gguf
 [ -f whole.gguf.journal ] || wrong "no journal beside the model"
 
+# ---- the model's file is cut while a run reads it ----
+cp base.gguf cut.gguf
+mkfifo log
+edit -m cut.gguf "${plus[@]}" --log log -o never.gguf > out.txt 2> err.txt &
+run=$!
+exec 3< log
+read -r _ <&3 # an edit is done
+: > cut.gguf
+cat <&3 > /dev/null
+exec 3<&-
+code=0
+wait $run || code=$?
+[ $code = 5 ] && tail -1 err.txt | grep -q "shorter while it was read: $work/cut.gguf" ||
+    wrong "a model cut short: exit code $code"
+[ ! -e never.gguf ] || wrong "a model cut short was written"
+right "$oedit" log never.gguf.journal
+
 # ---- going on ----
 refused 2 "--resume goes on" edit "${plus[@]}" -o whole.gguf
 mkdir quantised # its numbers are wild: an edit without effect is among them

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-// A file mapped for reading. Bytes past a truncation by somebody else raise SIGBUS; nothing here
-// writes to a mapped file.
+// A file mapped for reading. Bytes past a truncation by somebody else raise SIGBUS, see file_watch;
+// nothing here writes to a mapped file.
 struct file_map {
     const uint8_t *data;
     size_t size;
@@ -15,6 +15,11 @@ struct file_map {
 
 bool file_map_open(struct file_map *map, const char *path); // fails on a folder, a missing file
 void file_map_close(struct file_map *map);
+
+// From now on a mapped file that somebody makes shorter while it is read ends the process with one
+// line and leave(STATUS_BAD_DATA), which must be safe in a handler of signals. What was written whole
+// before is whole. Windows does not let a mapped file be made shorter.
+void file_watch(void (*leave)(int code));
 
 // Reads a whole text file into memory, terminated by '\0' (not counted in *size).
 bool file_read(const char *path, char **text, size_t *size);

@@ -1,6 +1,8 @@
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/options.h"
@@ -192,6 +194,7 @@ int main(int argc, char **argv)
 {
     bool ok = true;
     const char *word = argc > 1 ? argv[1] : "";
+    file_watch(_exit);
     if (argc < 2) {
         guide();
         return STATUS_USAGE;
