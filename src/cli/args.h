@@ -25,22 +25,25 @@ enum command_bit {
     C_TASK = 65536,
     C_EXPERIMENT = 131072,
     C_GEOMETRY = 1 << 20,
-    C_REPORT = 1 << 26,
     C_DEMO = 1 << 21,
+    C_LOCATE = 1 << 24,
+    C_TRY = 1 << 25,
+    C_REPORT = 1 << 26,
     C_DEVICE_USERS = C_DEMO | C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH |
-                     C_APPLY | C_REVERT | C_DIFF | C_VERIFY | C_TASK | C_EXPERIMENT | C_GEOMETRY,
+                     C_APPLY | C_REVERT | C_DIFF | C_VERIFY | C_TASK | C_EXPERIMENT | C_GEOMETRY |
+                     C_LOCATE | C_TRY,
     // These take words that are no options.
     C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY |
               C_TASK | C_EXPERIMENT | C_GEOMETRY | C_REPORT,
     C_NO_MODEL = C_DEMO | C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_VERIFY | C_REPORT, // not by --model
-    C_ALL = 262143 | C_GEOMETRY | C_REPORT | C_DEMO,
+    C_ALL = 262143 | C_GEOMETRY | C_LOCATE | C_TRY | C_REPORT | C_DEMO,
 };
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
         *grad_requests, *match, *log, *trace, *journal, *filter, *lora, *peft, *shapes, *layers,
         *dtype, *rows, *digests, *write_digests, *measures, *checkpoints, *ppl_text, *data, *seeds,
-        *only, *set;
+        *only, *set, *chart;
     const char *const *words; // that are no options [word_count]
     int word_count;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers,
@@ -49,6 +52,7 @@ struct args {
     int precision; // 0 fast, 1 strict
     int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, grad_svd, zsre_target,
         format, choose;
+    uint32_t window, samples; // oedit locate; 0: not said
     uint32_t ppl_tokens, limit, repeat, least, rank, n, layer, top, tokens, steps, contexts, block,
         q_max, top_sample;
     uint64_t skip, seed;

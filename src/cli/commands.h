@@ -31,3 +31,5 @@ bool command_selftest(const struct args *args);
 bool command_demo(const struct args *args);
 bool command_experiment(const struct args *args);
 bool command_report(const struct args *args);
+bool command_locate(const struct args *args);
+bool command_try(const struct args *args);

@@ -22,6 +22,14 @@ static const struct command commands[] = {
      "  oedit edit -m model.gguf -p \"The capital of France is\" --subject France --target Rome -o new.gguf\n"
      "  oedit edit -m model.gguf -r facts.json -n 20 --guard oedit-plus -o new.gguf\n"
      "  oedit edit -m model.gguf -r facts.jsonl --solver rome --text wiki.txt --layer 5 -o new.gguf"},
+    {"try", C_TRY, command_try, "ask, edit, ask again, undo; in a dialogue",
+     "  oedit try -m model.gguf\n"
+     "  oedit try -m model.gguf --solver ft --quiet < dialogue.txt\n"
+     "  oedit try -m model.gguf --guard oedit-plus --text wiki.txt"},
+    {"locate", C_LOCATE, command_locate, "which layers to edit: causal tracing, attention sinks",
+     "  oedit locate -m model.gguf --chart located -o hparams.json\n"
+     "  oedit locate -m model.gguf -r facts.json -n 10 --samples 5 --window 6\n"
+     "  oedit locate -m model.gguf -p \"The Eiffel Tower is in the city of\" --subject \"Eiffel Tower\""},
     {"eval", C_EVAL, command_eval, "Rel, Gen and Loc of an edited model; perplexity",
      "  oedit eval -m new.gguf --base model.gguf -r facts.json -n 20\n"
      "  oedit eval -m new.gguf --text wiki.txt\n"

@@ -101,8 +101,8 @@ static void project(struct cmd *cmd, const struct model *model, fbuf x, struct w
 }
 
 // mid = stream + attention(norm(stream))
-static void attend(struct cmd *cmd, const struct model *model, const struct batch *batch,
-                   const struct cache *cache, const struct acts *acts, uint32_t layer)
+void forward_attend(struct cmd *cmd, const struct model *model, const struct batch *batch,
+                    const struct cache *cache, const struct acts *acts, uint32_t layer)
 {
     const struct config *c = &model->config;
     const struct layer *l = &model->layers[layer];
@@ -127,8 +127,8 @@ static void attend(struct cmd *cmd, const struct model *model, const struct batc
 }
 
 // key = silu(gate) * up, the input of the down projection
-static void ffn_key(struct cmd *cmd, const struct model *model, const struct acts *acts,
-                    uint32_t layer, uint32_t rows)
+void forward_gate(struct cmd *cmd, const struct model *model, const struct acts *acts,
+                  uint32_t layer, uint32_t rows)
 {
     const struct layer *l = &model->layers[layer];
     const struct act *act = &acts->layers[layer - acts->from];
@@ -145,8 +145,8 @@ void forward_key(struct cmd *cmd, const struct model *model, const struct batch 
                  const struct cache *cache, const struct acts *acts, uint32_t layer)
 {
     cmd_part(cmd, "layer", layer);
-    attend(cmd, model, batch, cache, acts, layer);
-    ffn_key(cmd, model, acts, layer, batch->rows);
+    forward_attend(cmd, model, batch, cache, acts, layer);
+    forward_gate(cmd, model, acts, layer, batch->rows);
 }
 
 void forward_down(struct cmd *cmd, const struct model *model, uint32_t layer, fbuf key, fbuf mid,

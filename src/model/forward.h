@@ -71,6 +71,12 @@ void forward_layers(struct cmd *cmd, const struct model *model, const struct bat
 // y = key down^T + bias + mid, the stream behind a layer.  key: [rows, ffn]  mid, y: [rows, dim]
 void forward_down(struct cmd *cmd, const struct model *model, uint32_t layer, fbuf key, fbuf mid,
                   fbuf y, uint32_t rows);
+// Layer `layer` in its two parts: its attention, from its stream to layers[].mid, and its FFN from
+// there to acts->key.
+void forward_attend(struct cmd *cmd, const struct model *model, const struct batch *batch,
+                    const struct cache *cache, const struct acts *acts, uint32_t layer);
+void forward_gate(struct cmd *cmd, const struct model *model, const struct acts *acts,
+                  uint32_t layer, uint32_t rows);
 // Layer `layer` up to the input of its down projection: acts->key and layers[].mid.
 void forward_key(struct cmd *cmd, const struct model *model, const struct batch *batch,
                  const struct cache *cache, const struct acts *acts, uint32_t layer);

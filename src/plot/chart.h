@@ -34,6 +34,8 @@ struct chart {
     const double *cells; // CHART_HEAT: [rows, cols], row 0 on top; NAN: left grey
     uint32_t rows, cols;
     struct axis colour; // of cells
+    const char *const *row_names; // [rows] at most TICKS_MAX, of 15 bytes; NULL: they are numbered
+    bool from_zero;               // columns are numbered from 0, not from 1
 };
 
 struct tick {

@@ -62,6 +62,7 @@ static bool ranges(struct layout *l, const struct chart *c)
             range_follow(&l->colour_low, &l->colour_high, c->cells[i], &c->colour);
         l->x_low = l->y_low = 0.5;
         l->x_high = c->cols + 0.5;
+        if (c->from_zero) l->x_low -= 1, l->x_high -= 1;
         l->y_high = c->rows + 0.5;
         return range_end(&l->colour_low, &l->colour_high, &c->colour, "cells");
     }
@@ -116,6 +117,20 @@ static void axis_text(const struct axis *axis, char text[CHART_TEXT])
 {
     if (axis->unit) snprintf(text, CHART_TEXT, "%s [%s]", axis->label, axis->unit);
     else snprintf(text, CHART_TEXT, "%s", axis->label ? axis->label : "");
+}
+
+// A heat map's rows by their names, where they have some.
+static uint32_t row_ticks(const struct layout *l, const struct chart *c, uint32_t most,
+                          struct tick ticks[TICKS_MAX])
+{
+    if (c->kind != CHART_HEAT || !c->row_names)
+        return chart_ticks(l->y_low, l->y_high, &c->y, most, ticks);
+    uint32_t count = c->rows < TICKS_MAX ? c->rows : TICKS_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        ticks[i].value = i + 1;
+        snprintf(ticks[i].text, sizeof ticks[i].text, "%s", c->row_names[i]);
+    }
+    return count;
 }
 
 static double ticks_width(const struct tick *ticks, uint32_t count)
@@ -238,7 +253,7 @@ bool chart_layout(const struct chart *c, double width, double height, struct lay
     double top = MARGIN + (c->title ? sizes[TEXT_TITLE] + 12 : 0);
     double bottom = MARGIN + sizes[TEXT_AXIS] + 6 + sizes[TEXT_TICK] + GAP;
     uint32_t most = (uint32_t)fmax(2, fmin(8, (height - top - bottom) / 40)), bar_count = 0;
-    uint32_t count = chart_ticks(l->y_low, l->y_high, &c->y, most, y_ticks);
+    uint32_t count = row_ticks(l, c, most, y_ticks);
     double right = MARGIN;
     double left = MARGIN + sizes[TEXT_AXIS] + GAP + ticks_width(y_ticks, count) + GAP;
     if (heat) {

@@ -1,0 +1,272 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/options.h"
+#include "base/status.h"
+#include "cli/commands.h"
+#include "cli/opened.h"
+#include "cli/save.h"
+#include "cli/settings.h"
+#include "edit/finish.h"
+#include "edit/record.h"
+#include "model/generate.h"
+
+enum { LINE = 8192, TOKENS = 12 };
+
+// Edits stand in a journal in a temporary file. Undo reverts the last one there, and the journal is
+// replayed on the unedited model: the weights are always the original's plus the edits that remain.
+struct dialogue {
+    struct opened *o;
+    const struct args *args;
+    struct editor editor; // made at the first edit
+    bool open, begun;     // the editor; the journal has its header
+    char *path;           // of the journal
+    struct journal_writer writer;
+    struct record_room room;
+    bool over;
+};
+
+static const char words[] =
+    "  A text that ends early                the model goes on with it\n"
+    "  edit A prompt with its [subject] -> an answer\n"
+    "  undo                                  takes the last edit back, exactly\n"
+    "  list                                  the edits that remain\n"
+    "  save FILE                             writes the model, and its journal beside it\n"
+    "  help, quit\n";
+
+static bool editor_make(struct dialogue *d)
+{
+    const struct args *args = d->args;
+    struct sequence_options options = {.solver = settings_solver(args),
+                                       .guard = settings_guard(args), .text = args->text,
+                                       .tokens = args->tokens, .seed = args->seed,
+                                       .strict = d->o->dev.strict};
+    if (d->open) return true;
+    d->open = settings_open(&options.hparams, args, &d->o->model.config) &&
+              editor_open(&d->editor, &d->o->model, &d->o->weights, &d->o->tokenizer, &options);
+    hparams_free(&options.hparams);
+    if (!d->open || d->begun) return d->open;
+    struct journal_header header;
+    d->begun = record_header(&header, &d->o->weights, &d->editor, args->seed) &&
+               journal_begin(&d->writer, &header);
+    journal_header_free(&header);
+    return d->begun;
+}
+
+static void editor_drop(struct dialogue *d)
+{
+    if (d->open) editor_close(&d->editor);
+    d->editor = (struct editor){0};
+    d->open = false;
+    model_unedit(&d->o->model);
+}
+
+// To where the journal says: also after an edit that failed half-way.
+static bool editor_again(struct dialogue *d)
+{
+    struct journal journal;
+    editor_drop(d);
+    if (!journal_open(&journal, d->path, false)) return false;
+    bool ok = editor_make(d) && record_replay(&d->editor, &journal);
+    d->editor.done_before = 0; // each edit is a sequence of its own
+    journal_free(&journal);
+    return ok;
+}
+
+static bool on_edit(void *user, const struct editor *editor, const struct edit *edit)
+{
+    struct dialogue *d = user;
+    struct journal_edit record;
+    bool ok = record_edit(&record, editor, edit, &d->room) && journal_add_edit(&d->writer, &record);
+    record_edit_free(&record);
+    if (!ok) return false;
+    printf("%u. loss %.3g to %.3g in %u steps, kept %.2f, %.1f s\n", edit->number,
+           (double)edit->trace[0].total, (double)edit->trace[edit->chosen].total, edit->steps,
+           edit->kept, edit->milliseconds / 1e3);
+    return true;
+}
+
+// "A prompt with its [subject] -> answer", whose brackets are taken out in place.
+static bool request_read(char *text, struct dataset *data)
+{
+    char *arrow = strstr(text, "->"), *open = strchr(text, '['), *close = strchr(text, ']');
+    if (!arrow || !open || !close || !(open < close && close < arrow) || close == open + 1)
+        return fail(STATUS_USAGE, "edit: wanted a prompt with its [subject] -> an answer, as in "
+                                  "edit The capital of [France] is -> Rome");
+    char *answer = arrow + 2 + strspn(arrow + 2, " "), *end = arrow;
+    while (end > text && end[-1] == ' ') end--;
+    *end = *close = '\0';
+    size_t before = (size_t)(open - text), size = strlen(open + 1);
+    char *subject = mem_text(open + 1, size, "a subject");
+    if (!subject) return false;
+    memmove(text + before, open + 1, size);
+    memmove(text + before + size, close + 1, strlen(close + 1) + 1);
+    bool ok = (*answer || fail(STATUS_USAGE, "edit: got no answer behind ->")) &&
+              dataset_from_strings(data, text, subject, answer);
+    free(subject);
+    // The subject's place is where its brackets were, not its first occurrence.
+    if (ok) data->requests[0].subject_at = before;
+    return ok;
+}
+
+static bool say_edit(struct dialogue *d, char *text)
+{
+    struct dataset data = {0};
+    bool read = request_read(text, &data), ok = read && editor_make(d);
+    ok = ok && sequence_run(&d->editor, data.requests, 1, on_edit, d);
+    dataset_free(&data);
+    if (ok || !read || !d->begun) return ok;
+    enum status code = status_code(); // the model may be half-way into the edit
+    char *why = mem_text(status_message(), strlen(status_message()), "a message");
+    status_clear();
+    if (why && editor_again(d)) fail(code, "%s", why);
+    free(why);
+    return false;
+}
+
+static bool say_undo(struct dialogue *d)
+{
+    struct journal journal;
+    uint32_t last = 0;
+    if (!d->begun) return fail(STATUS_USAGE, "undo: there is no edit");
+    if (!journal_open(&journal, d->path, false)) return false;
+    for (size_t i = 0; i < journal.edit_count; i++)
+        if (!journal.edits[i].reverted) last = journal.edits[i].number;
+    journal_free(&journal);
+    if (!last) return fail(STATUS_USAGE, "undo: there is no edit");
+    if (!journal_add_revert(&d->writer, &last, 1) || !editor_again(d)) return false;
+    printf("took edit %u back\n", last);
+    return true;
+}
+
+static bool say_list(struct dialogue *d)
+{
+    struct journal journal;
+    if (!d->begun) return true;
+    if (!journal_open(&journal, d->path, false)) return false;
+    for (size_t i = 0; i < journal.edit_count; i++) {
+        const struct journal_edit *e = &journal.edits[i];
+        if (!e->reverted)
+            printf("%u. %s -> %s\n", e->number, e->request.prompt, e->request.target_new);
+    }
+    journal_free(&journal);
+    return true;
+}
+
+static bool journal_copy(const struct dialogue *d, const char *path)
+{
+    size_t size = strlen(path) + sizeof ".journal", bytes = 0;
+    char *name = mem_new(size, 1, "a path"), *data = NULL;
+    struct file_out out = {0};
+    if (name) snprintf(name, size, "%s.journal", path);
+    bool ok = name && file_read(d->path, &data, &bytes) && file_out_open(&out, name);
+    bool whole = ok && file_out_write(&out, data, bytes);
+    if (ok) ok = file_out_close(&out, whole) && whole;
+    free(name);
+    free(data);
+    return ok;
+}
+
+static bool say_save(struct dialogue *d, const char *path)
+{
+    struct journal journal;
+    if (!*path) return fail(STATUS_USAGE, "save: wanted a file behind it");
+    if (!d->begun) return fail(STATUS_USAGE, "save: there is no edit");
+    if (!save_check(path, d->args->model) || !journal_open(&journal, d->path, false)) return false;
+    struct save save = {.weights = &d->o->weights, .dev = &d->o->dev, .journal = &journal};
+    bool ok = editor_finish(&d->editor);
+    ok = ok && save_editor(&save, &d->editor, path) && journal_copy(d, path);
+    ok = editor_go_on(&d->editor) && ok;
+    journal_free(&journal);
+    return ok;
+}
+
+static bool say_ask(struct dialogue *d, const char *text)
+{
+    struct token_list list = {0};
+    struct generated g = {0};
+    const struct tokenizer *tokenizer = &d->o->tokenizer;
+    uint32_t stop = (uint32_t)tokenizer->vocab.eos;
+    struct generate_options options = {.tokens = TOKENS, .top = 1, .stop = &stop,
+                                       .stop_count = tokenizer->vocab.eos >= 0 ? 1 : 0};
+    char *answer = NULL;
+    size_t size;
+    bool ok = tokenizer_encode(tokenizer, text, strlen(text), ENCODE_BOS | ENCODE_PLAIN, &list);
+    if (ok) g.tokens = mem_new(list.count, sizeof *g.tokens, "a prompt");
+    ok = ok && g.tokens;
+    if (ok) memcpy(g.tokens, list.ids, list.count * sizeof *g.tokens);
+    g.count = (uint32_t)list.count;
+    ok = ok && generate(&d->o->model, &g, 1, &options, NULL) &&
+         tokenizer_decode(tokenizer, g.tokens + g.prompt, g.count - g.prompt, true, &answer, &size);
+    if (ok) {
+        answer[strcspn(answer, "\n")] = '\0';
+        printf("%s%s\n", text, answer);
+    }
+    free(answer);
+    free(g.tokens);
+    token_list_free(&list);
+    return ok;
+}
+
+// The word alone or with a blank behind it: what follows, or NULL.
+static char *after(char *line, const char *word)
+{
+    size_t size = strlen(word);
+    if (strncmp(line, word, size) != 0 || (line[size] && line[size] != ' ')) return NULL;
+    return line + size + strspn(line + size, " ");
+}
+
+static bool say(struct dialogue *d, char *line)
+{
+    char *rest;
+    if (!*line) return true;
+    if ((rest = after(line, "edit"))) return say_edit(d, rest);
+    if ((rest = after(line, "save"))) return say_save(d, rest);
+    if (strcmp(line, "undo") == 0) return say_undo(d);
+    if (strcmp(line, "list") == 0) return say_list(d);
+    if (strcmp(line, "quit") == 0) return d->over = true;
+    if (strcmp(line, "help") == 0) return fputs(words, stdout) >= 0;
+    return say_ask(d, line);
+}
+
+// On a terminal a failure is told and the dialogue goes on; a script ends with it.
+static bool talk(struct dialogue *d)
+{
+    char line[LINE];
+    bool person = isatty(STDIN_FILENO), ok = true;
+    if (person && !d->args->quiet) fputs(words, stdout);
+    while (ok && !d->over) {
+        if (person) fputs("> ", stdout);
+        fflush(stdout);
+        if (!fgets(line, sizeof line, stdin)) break;
+        size_t size = strlen(line);
+        if (size + 1 == sizeof line && line[size - 1] != '\n')
+            return fail(STATUS_USAGE, "try: a line of %d bytes or more", LINE - 1);
+        while (size && strchr("\r\n \t", line[size - 1])) line[--size] = '\0';
+        ok = say(d, line + strspn(line, " \t"));
+        if (ok || !person) continue;
+        fprintf(stderr, "error: %s\n", status_message());
+        status_clear();
+        ok = true;
+    }
+    return ok;
+}
+
+bool command_try(const struct args *args)
+{
+    struct opened o = {0};
+    struct dialogue d = {.o = &o, .args = args};
+    bool ok = opened_start(&o, args) && (d.path = options_temporary_file()) &&
+              journal_writer_open(&d.writer, d.path) && talk(&d);
+    if (o.dev.handle) editor_drop(&d);
+    journal_writer_close(&d.writer);
+    if (d.path) unlink(d.path);
+    free(d.path);
+    free(d.room.data);
+    return opened_end(&o, args, ok);
+}
