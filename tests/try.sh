@@ -56,12 +56,19 @@ says "took edit 1 back" out.txt
 [ "$(head -1 out.txt)" = "$(tail -1 out.txt)" ] || wrong "the answer behind the last undo is not the first one"
 "$oedit" diff one.gguf again.gguf --json > diff.txt 2>> err.txt || wrong diff
 "$oedit" diff one.gguf two.gguf --json > other.txt 2>> err.txt || wrong diff
-cmp -s diff.txt other.txt && wrong "two edits are like one"
+[ "$(cat diff.txt)" = "[]" ] || wrong "undo left something: $(cat diff.txt)"
+[ "$(cat other.txt)" != "[]" ] || wrong "two edits are like one"
 for name in one two again; do
     "$oedit" verify $name.gguf --base base.gguf > verify.txt 2>> err.txt || wrong "verify $name"
 done
 [ ! -e never.gguf ] || wrong "went on behind quit"
 ls oedit-* 2> /dev/null && wrong "the temporary journal stayed"
+
+cp one.gguf.journal kept
+dialogue 2 "edit ${facts[0]}\nsave one.gguf\n"
+says "one.gguf.journal is there already" err.txt
+cmp kept one.gguf.journal || wrong "a journal was written over"
+dialogue 0 "edit ${facts[0]}\nsave more.gguf\nundo\nsave more.gguf\nask $prompt\n"
 
 dialogue 0 ""
 dialogue 0 "help\n"

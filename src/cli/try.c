@@ -28,11 +28,12 @@ struct dialogue {
     char *path;           // of the journal
     struct journal_writer writer;
     struct record_room room;
+    char *saved; // the journal that was written last; may be written again
     bool over;
 };
 
 static const char words[] =
-    "  A text that ends early                the model goes on with it\n"
+    "  A text that ends early                the model goes on with it; or: ask TEXT\n"
     "  edit A prompt with its [subject] -> an answer\n"
     "  undo                                  takes the last edit back, exactly\n"
     "  list                                  the edits that remain\n"
@@ -158,18 +159,23 @@ static bool say_list(struct dialogue *d)
     return true;
 }
 
-static bool journal_copy(const struct dialogue *d, const char *path)
+static bool journal_copy(const struct dialogue *d, const char *name)
 {
-    size_t size = strlen(path) + sizeof ".journal", bytes = 0;
-    char *name = mem_new(size, 1, "a path"), *data = NULL;
+    size_t bytes = 0;
+    char *data = NULL;
     struct file_out out = {0};
-    if (name) snprintf(name, size, "%s.journal", path);
-    bool ok = name && file_read(d->path, &data, &bytes) && file_out_open(&out, name);
+    bool ok = file_read(d->path, &data, &bytes) && file_out_open(&out, name);
     bool whole = ok && file_out_write(&out, data, bytes);
     if (ok) ok = file_out_close(&out, whole) && whole;
-    free(name);
     free(data);
     return ok;
+}
+
+// Somebody else's journal is never written over.
+static bool journal_free_to_write(const struct dialogue *d, const char *name)
+{
+    return (d->saved && strcmp(d->saved, name) == 0) || access(name, F_OK) != 0 ||
+           fail(STATUS_USAGE, "save: %s is there already, wanted another name", name);
 }
 
 static bool say_save(struct dialogue *d, const char *path)
@@ -177,13 +183,26 @@ static bool say_save(struct dialogue *d, const char *path)
     struct journal journal;
     if (!*path) return fail(STATUS_USAGE, "save: wanted a file behind it");
     if (!d->begun) return fail(STATUS_USAGE, "save: there is no edit");
-    if (!save_check(path, d->args->model) || !journal_open(&journal, d->path, false)) return false;
+    size_t size = strlen(path) + sizeof ".journal";
+    char *name = mem_new(size, 1, "a path");
+    if (name) snprintf(name, size, "%s.journal", path);
+    if (!name || !journal_free_to_write(d, name) || !save_check(path, d->args->model) ||
+        !journal_open(&journal, d->path, false)) {
+        free(name);
+        return false;
+    }
     struct save save = {.weights = &d->o->weights, .dev = &d->o->dev, .journal = &journal};
     bool ok = editor_finish(&d->editor);
-    ok = ok && save_editor(&save, &d->editor, path) && journal_copy(d, path);
+    ok = ok && save_editor(&save, &d->editor, path) && journal_copy(d, name);
     ok = editor_go_on(&d->editor) && ok;
     journal_free(&journal);
-    return ok;
+    if (ok) {
+        free(d->saved);
+        d->saved = name;
+        return true;
+    }
+    free(name);
+    return false;
 }
 
 static bool say_ask(struct dialogue *d, const char *text)
@@ -227,6 +246,7 @@ static bool say(struct dialogue *d, char *line)
     if (!*line) return true;
     if ((rest = after(line, "edit"))) return say_edit(d, rest);
     if ((rest = after(line, "save"))) return say_save(d, rest);
+    if ((rest = after(line, "ask"))) return say_ask(d, rest);
     if (strcmp(line, "undo") == 0) return say_undo(d);
     if (strcmp(line, "list") == 0) return say_list(d);
     if (strcmp(line, "quit") == 0) return d->over = true;
@@ -267,6 +287,7 @@ bool command_try(const struct args *args)
     journal_writer_close(&d.writer);
     if (d.path) unlink(d.path);
     free(d.path);
+    free(d.saved);
     free(d.room.data);
     return opened_end(&o, args, ok);
 }
