@@ -29,14 +29,15 @@ enum command_bit {
     C_LOCATE = 1 << 24,
     C_TRY = 1 << 25,
     C_REPORT = 1 << 26,
+    C_PLAN = 1 << 27,
     C_DEVICE_USERS = C_DEMO | C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH |
                      C_APPLY | C_REVERT | C_DIFF | C_VERIFY | C_TASK | C_EXPERIMENT | C_GEOMETRY |
-                     C_LOCATE | C_TRY,
+                     C_LOCATE | C_TRY | C_PLAN,
     // These take words that are no options.
     C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY |
               C_TASK | C_EXPERIMENT | C_GEOMETRY | C_REPORT,
     C_NO_MODEL = C_DEMO | C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_VERIFY | C_REPORT, // not by --model
-    C_ALL = 262143 | C_GEOMETRY | C_LOCATE | C_TRY | C_REPORT | C_DEMO,
+    C_ALL = 262143 | C_GEOMETRY | C_LOCATE | C_TRY | C_REPORT | C_DEMO | C_PLAN,
 };
 
 struct args {

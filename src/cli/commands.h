@@ -32,4 +32,5 @@ bool command_demo(const struct args *args);
 bool command_experiment(const struct args *args);
 bool command_report(const struct args *args);
 bool command_locate(const struct args *args);
+bool command_plan(const struct args *args);
 bool command_try(const struct args *args);

@@ -15,6 +15,7 @@
 #include "cli/grad_text.h"
 #include "cli/measured.h"
 #include "cli/opened.h"
+#include "cli/plan.h"
 #include "cli/save.h"
 #include "cli/settings.h"
 #include "edit/finish.h"
@@ -32,7 +33,7 @@ struct report {
     struct edit_measure measure;
 };
 
-static bool read_requests(struct dataset *data, const struct args *args)
+bool edit_requests(struct dataset *data, const struct args *args)
 {
     if (args->requests && (args->prompt || args->subject || args->target))
         return fail(STATUS_USAGE, "edit: got --requests and a request of its own, wanted one");
@@ -197,14 +198,15 @@ bool command_edit(const struct args *args)
     struct report report = {.args = args};
     if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
     interrupt_watch();
-    bool ok = grad_text_check(args) && read_requests(&data, args) &&
+    bool ok = grad_text_check(args) && edit_requests(&data, args) &&
               match_open(&report.match, args, &data) && save_check(args->out, args->model) &&
               edit_journal_open(&report.journal, args);
     if (ok && args->log && !(report.log = fopen(args->log, report.journal.edits ? "a" : "w")))
         ok = fail(STATUS_FAILED, "cannot write --log %s", args->log);
     report.count = (uint32_t)data.count;
     if (args->json) report.edits = cJSON_CreateArray();
-    ok = ok && opened_start(&o, args) && edit_all(&o, args, &data, &report);
+    ok = ok && opened_device(&o, args) && opened_files(&o, args->model) &&
+         plan_look(&o, args, &data) && opened_load(&o) && edit_all(&o, args, &data, &report);
     if (!ok) edit_journal_tell(&report.journal);
     edit_journal_close(&report.journal);
     edit_measure_free(&report.measure);

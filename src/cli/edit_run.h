@@ -2,6 +2,8 @@
 #pragma once
 #include <cjson/cJSON.h>
 
+#include "cli/args.h"
+#include "io/dataset.h"
 #include "io/journal.h"
 #include "vk/device.h"
 
@@ -11,3 +13,6 @@ cJSON *edit_json(const struct journal_edit *edit);
 // the device, which the journal of a strict run leaves out: it is the same on all of them.
 cJSON *run_json(const struct journal_header *header);
 cJSON *where_json(cJSON *run, const struct device *dev);
+
+// What the command line asks to be edited: --requests, or --prompt, --subject and --target.
+bool edit_requests(struct dataset *data, const struct args *args);

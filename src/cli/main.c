@@ -22,6 +22,10 @@ static const struct command commands[] = {
      "  oedit edit -m model.gguf -p \"The capital of France is\" --subject France --target Rome -o new.gguf\n"
      "  oedit edit -m model.gguf -r facts.json -n 20 --guard oedit-plus -o new.gguf\n"
      "  oedit edit -m model.gguf -r facts.jsonl --solver rome --text wiki.txt --layer 5 -o new.gguf"},
+    {"plan", C_PLAN, command_plan, "what edits will take on the device and the host, before they begin",
+     "  oedit plan -m model.gguf -r facts.json -n 20 --guard oedit-plus --text wiki.txt\n"
+     "  oedit plan -m model.gguf -p \"The capital of France is\" --subject France --target Rome\n"
+     "  oedit plan -m model.gguf -r facts.json --solver alphaedit --json"},
     {"try", C_TRY, command_try, "ask, edit, ask again, undo; in a dialogue",
      "  oedit try -m model.gguf\n"
      "  oedit try -m model.gguf --solver ft --quiet < dialogue.txt\n"

@@ -9,16 +9,27 @@
 // A small model is through before its tiles are timed.
 enum { WORTH_TUNING = 32 << 20 }; // bytes of weights
 
-bool opened_model(struct opened *o, const char *path)
+bool opened_files(struct opened *o, const char *path)
 {
     const char *before = account_phase(&o->dev.account, "open file");
     bool ok = weights_open(&o->weights, path) && tokenizer_open(&o->tokenizer, &o->weights);
-    account_phase(&o->dev.account, "load model");
-    ok = ok && model_open(&o->model, &o->dev, &o->weights);
+    account_phase(&o->dev.account, before);
+    return ok;
+}
+
+bool opened_load(struct opened *o)
+{
+    const char *before = account_phase(&o->dev.account, "load model");
+    bool ok = model_open(&o->model, &o->dev, &o->weights);
     account_phase(&o->dev.account, "choose tiles");
     if (ok && o->dev.bytes_used >= WORTH_TUNING) ok = tune(&o->dev, model_dtypes(&o->model));
     account_phase(&o->dev.account, before);
     return ok;
+}
+
+bool opened_model(struct opened *o, const char *path)
+{
+    return opened_files(o, path) && opened_load(o);
 }
 
 void opened_model_close(struct opened *o)
@@ -49,8 +60,9 @@ bool opened_start(struct opened *o, const struct args *args)
 
 bool opened_end(struct opened *o, const struct args *args, bool ok)
 {
-    if (o->dev.handle) log_detail("device memory at most: %.1f MiB",
-                                  (double)o->dev.bytes_peak / (1 << 20));
+    if (o->dev.handle)
+        log_detail("device memory at most: %.1f MiB (%llu bytes)",
+                   (double)o->dev.bytes_peak / (1 << 20), (unsigned long long)o->dev.bytes_peak);
     if (args->profile && o->dev.handle) profile_print(&o->dev);
     uint32_t errors = o->dev.validation_errors;
     opened_model_close(o);

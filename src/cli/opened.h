@@ -14,6 +14,8 @@ struct opened {
 bool opened_device(struct opened *o, const struct args *args);
 bool opened_start(struct opened *o, const struct args *args); // args->model
 bool opened_model(struct opened *o, const char *path);        // the device is open already
+bool opened_files(struct opened *o, const char *path);        // its first half: nothing is loaded
+bool opened_load(struct opened *o);                           // its second half
 void opened_model_close(struct opened *o);
 // Prints the profile and the count of validation errors, which make it fail; closes everything.
 bool opened_end(struct opened *o, const struct args *args, bool ok);

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "model/pass.h"
 
-enum { ROWS = 1024 };
+enum { ROWS = PREPARE_ROWS };
 
 static uint32_t prompts_rows(const struct prompts *p)
 {

@@ -11,6 +11,8 @@ struct prepared {
     struct buffer *mid, *key; // [rows, dim], [rows, ffn]
 };
 
+enum { PREPARE_ROWS = 1024 }; // positions that run together, but for a larger request
+
 // As many of the `count` requests as fit into a batch (at least one).
 uint32_t prepare_count(const struct prompts *prompts, uint32_t count);
 

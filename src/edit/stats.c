@@ -15,7 +15,7 @@
 #include "model/pass.h"
 #include "ops/watch.h"
 
-enum { ROWS = 512 }; // tokens that run together
+enum { ROWS = STATS_ROWS };
 
 // As many whole blocks as fit into ROWS, from block `first` on.
 static uint32_t take_blocks(const struct corpus *c, uint32_t first, struct sequence *sequences,

@@ -4,6 +4,8 @@
 #include "edit/hparams.h"
 #include "model/backward.h"
 
+enum { STATS_ROWS = 512 }; // tokens that run together, but for a longer block
+
 // C, the uncentred second moment of the keys of `layer`: mean over all tokens of k k^T (O-Edit
 // Eq. 3, App. C.2). c: [ffn, ffn], the lower triangle. Taken from the cache if it is there.
 bool stats_moment(struct model *model, struct weights *weights, const struct corpus *corpus,

@@ -42,21 +42,21 @@ static uint32_t rounded(uint32_t n)
     return CEIL(n, 4) * 4;
 }
 
-static uint32_t probes_of(uint32_t count)
+uint32_t range_probes(uint32_t count)
 {
     return rounded(count + 12 + count / 8);
 }
 
 bool range_fits(uint32_t d, uint32_t m, uint32_t count)
 {
-    return count > 0 && count < d && probes_of(count) <= (d < m ? d : m);
+    return count > 0 && count < d && range_probes(count) <= (d < m ? d : m);
 }
 
 bool range_pays(uint32_t d, uint32_t m, uint32_t count)
 {
     if (!range_fits(d, m, count)) return false;
     const double least = 1e11; // a second on a CPU: not worth another way
-    double n = d < m ? d : m, wide = d < m ? m : d, l = probes_of(count);
+    double n = d < m ? d : m, wide = d < m ? m : d, l = range_probes(count);
     // Jacobi: 8 n^3 a sweep, some ten of them; Gram-Schmidt: 4 n^2 a column, twice each.
     double full = 80 * n * n * n + 4 * n * n * wide;
     double products = 2.0 * d * m * l * (2 * PASSES_FIRST + 4);
@@ -317,7 +317,7 @@ bool range_left(struct device *dev, struct buffer *a, uint32_t d, uint32_t m, ui
                 struct buffer *u_rows, float *sigma, struct range_report *report)
 {
     double started = log_clock();
-    struct range_report told = {.probes = probes_of(count)};
+    struct range_report told = {.probes = range_probes(count)};
     struct range r = {.dev = dev, .a = matrix_of(a->address, d, m), .count = count,
                       .probes = told.probes};
     if (!range_fits(d, m, count))

@@ -28,6 +28,7 @@ struct range_report {
 bool range_left(struct device *dev, struct buffer *a, uint32_t d, uint32_t m, uint32_t count,
                 struct buffer *u_rows, float *sigma, struct range_report *report);
 
+uint32_t range_probes(uint32_t count); // random vectors for `count` of A's
 bool range_fits(uint32_t d, uint32_t m, uint32_t count);
 // Whether it fits and is much less work than linalg/svd.h, by a count of operations.
 bool range_pays(uint32_t d, uint32_t m, uint32_t count);

@@ -33,11 +33,10 @@ static bool fill_rows(struct batch *batch, const struct model *model,
     return true;
 }
 
-// Texts of WHOLE_ROWS rows on the average, all from their beginning, are worth matrix products.
+// Texts of BATCH_WHOLE_ROWS rows on the average, all from their beginning, are worth matrix products.
 static bool texts_make(struct batch *batch, const struct sequence *sequences, size_t count)
 {
-    enum { WHOLE_ROWS = 48 };
-    batch->whole = count > 0 && batch->rows >= WHOLE_ROWS * count;
+    batch->whole = count > 0 && batch->rows >= BATCH_WHOLE_ROWS * count;
     for (size_t s = 0; s < count; s++)
         if (sequences[s].begin > 0 || sequences[s].end == 0) batch->whole = false;
     if (!batch->whole) return true;

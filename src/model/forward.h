@@ -8,6 +8,8 @@ struct sequence {
     uint32_t begin, end, slot;
 };
 
+enum { BATCH_WHOLE_ROWS = 48 }; // a text, on the average, for matrix products
+
 // Rows that run together; the rows of one sequence stand together, in order.
 struct batch {
     struct device *dev;

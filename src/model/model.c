@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-enum { POSITIONS_MAX = 8192, FINITE_GROUPS = 256 };
+enum { FINITE_GROUPS = 256 };
 
 static bool keep(struct model *model, struct buffer *buffer)
 {
@@ -131,7 +131,7 @@ static bool rope_table(struct model *model)
     const struct config *c = &model->config;
     const struct tensor *factors = weights_part(model->weights, PART_ROPE_FREQS, 0);
     uint32_t pairs = c->head_dim / 2;
-    model->positions = c->context && c->context < POSITIONS_MAX ? c->context : POSITIONS_MAX;
+    model->positions = c->context && c->context < MODEL_POSITIONS ? c->context : MODEL_POSITIONS;
     float *table = mem_new((size_t)model->positions * pairs, 2 * sizeof *table, "rotary angles");
     if (!table) return false;
     if (factors && factors->dtype != DTYPE_F32) {

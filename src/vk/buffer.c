@@ -9,7 +9,7 @@
 enum { ALIGNMENT = 256 }; // of every buffer; covers all offset alignments seen
 // Shaders that unpack 2-byte aligned blocks read one word past the last, so each buffer has slack.
 enum { SLACK = 16 };
-static const uint64_t BLOCK_BYTES = 64u << 20;
+static const uint64_t BLOCK_BYTES = BUFFER_BLOCK_BYTES;
 
 struct gap { // free bytes of a block
     uint64_t offset, bytes;
@@ -195,6 +195,16 @@ struct buffer *buffer_at(const struct device *dev, uint64_t address)
     return address - buffer->address < buffer->bytes ? buffer : NULL;
 }
 
+uint64_t buffer_room(uint64_t bytes)
+{
+    return (bytes + SLACK + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+bool buffer_apart(uint64_t room)
+{
+    return room > BLOCK_BYTES / 4;
+}
+
 static bool take(struct device *dev, uint64_t bytes, bool staging, struct buffer *buffer)
 {
     for (struct block *b = dev->blocks; b; b = b->next)
@@ -202,7 +212,7 @@ static bool take(struct device *dev, uint64_t bytes, bool staging, struct buffer
             buffer->block = b;
             return true;
         }
-    uint64_t size = bytes > BLOCK_BYTES / 4 || staging ? bytes : BLOCK_BYTES;
+    uint64_t size = buffer_apart(bytes) || staging ? bytes : BLOCK_BYTES;
     if (size > dev->info.allocation && dev->info.allocation)
         return fail(STATUS_NO_MEMORY,
                     "%s: out of device memory for %s: wanted %llu MiB in one piece, %s gives %llu",
@@ -224,7 +234,7 @@ static bool buffer_make(struct device *dev, uint64_t bytes, bool staging, const 
     if (!buffer) return false;
     buffer->name = name;
     buffer->wanted = bytes;
-    buffer->bytes = (bytes + SLACK + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    buffer->bytes = buffer_room(bytes);
     if (!mem_grow(&dev->buffers, &dev->buffer_capacity, dev->buffer_count + 1,
                   sizeof *dev->buffers, "buffers") ||
         !take(dev, buffer->bytes, staging, buffer)) {

@@ -34,6 +34,12 @@ bool buffer_copy(struct device *dev, const struct buffer *from, struct buffer *t
 bool buffer_from(struct device *dev, const void *data, uint64_t bytes, const char *name,
                  struct buffer **buffer);
 
+// What a buffer of `bytes` counts for in dev->bytes_used, and whether one of so many has a device
+// allocation of its own; the others share such of BUFFER_BLOCK_BYTES.
+enum { BUFFER_BLOCK_BYTES = 64 << 20 };
+uint64_t buffer_room(uint64_t bytes);
+bool buffer_apart(uint64_t room);
+
 // The live buffer that holds an address, or NULL.
 struct buffer *buffer_at(const struct device *dev, uint64_t address);
 
