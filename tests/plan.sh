@@ -72,4 +72,25 @@ within 15 base.gguf --contexts 3 --steps 3 -n 2
 within 15 q8.gguf $common -n 3 --out-type f16
 within 15 base.gguf $common -n 12 --guard prune --contexts 0
 within 15 base.gguf $common -n 3 --layer 2 --key-memory 1000
+
+# What the device does not hold: exit code 4, the same sentence with figures of what fits, and that
+# fits; one more does not.
+contexts() {
+    echo "{\"values\": {\"contexts\": {\"value\": $1}}}" > hparams.json
+    "$oedit" plan -m base.gguf -r facts.jsonl -n 1 --hparams hparams.json > out.txt 2> err.txt
+}
+refused() {
+    local got=0
+    contexts "$1" || got=$?
+    [ "$got" = 4 ] && return
+    echo "FAILED: --contexts $1: exit code $got, wanted 4"
+    tail -1 err.txt
+    failed=1
+}
+refused 4000000
+fits=$(sed -n 's/.*--contexts \([0-9]*\) fits.*/\1/p' err.txt)
+[ -n "$fits" ] || { echo "FAILED: no number of contexts is named"; cat err.txt; failed=1; fits=1; }
+contexts "$fits" ||
+    { echo "FAILED: --contexts $fits does not fit"; cat err.txt; failed=1; }
+refused $((fits + 1))
 exit "$failed"

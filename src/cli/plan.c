@@ -72,34 +72,48 @@ bool plan_look(struct opened *o, const struct args *args, const struct dataset *
     return ok;
 }
 
-// Tries settings that take less, one at a time, the least change first.
+// The largest value of a setting, up to what it is, with which the run fits; 0: none but perhaps 0.
+static uint32_t largest_that_fits(struct need_run *run, uint32_t *setting,
+                                  const struct device_info *d)
+{
+    uint32_t low = 0, high = *setting; // low fits, or is 0
+    struct need need;
+    while (low < high) {
+        *setting = high - (high - low) / 2;
+        if (need_of(&need, run) && holds(&need, d)) low = *setting;
+        else high = *setting - 1;
+    }
+    return low;
+}
+
+// Tries settings that take less, one at a time.
 static void advise(const struct plan *p, const struct device_info *d, char *text, size_t size)
 {
     struct need_run run = p->run;
     struct hparams h = p->hparams;
     struct need need;
+    uint32_t fits = 0;
     run.hparams = &h;
-    if (run.guard->directions)
-        for (h.grad_svd = GRAD_SVD_PROBES; h.q_max > 0; h.q_max /= 2)
-            if (need_of(&need, &run) && holds(&need, d)) {
-                snprintf(text, size, "--grad-svd probes --q-max %u fits", h.q_max);
-                return;
-            }
+    h.grad_svd = GRAD_SVD_PROBES;
+    while (h.q_max && !need_of(&need, &run)) h.q_max /= 2; // more than probes can find
+    if (run.guard->directions) fits = largest_that_fits(&run, &h.q_max, d);
+    if (fits) {
+        snprintf(text, size, "--grad-svd probes --q-max %u fits", fits);
+        return;
+    }
     h = p->hparams;
-    while (!h.context_text_count && h.contexts > 0) {
-        h.contexts--;
-        if (need_of(&need, &run) && holds(&need, d)) {
-            snprintf(text, size, "--contexts %u fits", h.contexts);
-            return;
-        }
+    if (!h.context_text_count) fits = largest_that_fits(&run, &h.contexts, d);
+    if (fits) {
+        snprintf(text, size, "--contexts %u fits", fits);
+        return;
     }
     h = p->hparams;
     run.as_q4 = true;
     if (need_of(&need, &run) && holds(&need, d))
         snprintf(text, size, "the model quantised to Q4_0 fits");
     else
-        snprintf(text, size, "no setting of it fits: wanted a device with %.0f MiB, %.0f of them "
-                             "in one piece", mib(p->need.reserved), mib(p->need.largest));
+        snprintf(text, size, "wanted a device with %.0f MiB, %.0f of them in one piece",
+                 mib(p->need.reserved), mib(p->need.largest));
 }
 
 bool plan_fits(const struct plan *p, const struct device_info *d)
@@ -109,7 +123,8 @@ bool plan_fits(const struct plan *p, const struct device_info *d)
     if (holds(n, d)) return true;
     advise(p, d, help, sizeof help);
     if (n->reserved > d->memory)
-        return fail(STATUS_NO_MEMORY, "this run takes %.0f MiB in its phase '%s', %s has %.0f: %s",
+        return fail(STATUS_NO_MEMORY, "this run takes %.0f MiB, most of it in its phase '%s'; %s "
+                                      "has %.0f: %s",
                     mib(n->reserved), need_phase_names[n->peak], d->name, mib(d->memory), help);
     return fail(STATUS_NO_MEMORY, "%s of this run: %.0f MiB in one piece, %s gives %.0f: %s",
                 n->largest_in, mib(n->largest), d->name, mib(d->allocation), help);
@@ -193,9 +208,7 @@ bool command_plan(const struct args *args)
     bool ok = edit_requests(&data, args) && opened_device(&o, args) &&
               opened_files(&o, args->model) && plan_make(&plan, &o, args, &data);
     if (ok && args->json)
-        ok = print_json(&plan.need, &o.dev.info,
-                        plan.need.reserved <= o.dev.info.memory &&
-                            plan.need.largest <= o.dev.info.allocation);
+        ok = print_json(&plan.need, &o.dev.info, holds(&plan.need, &o.dev.info));
     else if (ok)
         print(&plan.need, &o.dev.info);
     ok = ok && plan_fits(&plan, &o.dev.info);

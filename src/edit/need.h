@@ -32,9 +32,9 @@ struct need {
     struct need_item items[NEED_ITEMS];
     uint32_t count;
     struct need_sum sums[NEED_PHASES];
-    enum need_phase peak;                          // where most is reserved
-    uint64_t device, reserved, host, largest;      // the most of any phase; of one buffer
-    const char *largest_in;                        // its item
+    enum need_phase peak; // where most is in use on the device
+    uint64_t device, reserved, host, largest; // the most of any phase; of one buffer
+    const char *largest_in;                   // its item
 };
 
 // Tokens of a request: of its prompt, up to the subject's last, of its target, of the KL prompt.
