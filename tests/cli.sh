@@ -39,6 +39,8 @@ refused 2 "wanted a number from" "$oedit" edit -m x --lambda nan
 refused 2 "takes options only" "$oedit" edit model.gguf
 refused 2 "--out: wanted a file" "$oedit" edit -m x -p "a b" --subject a --target c
 refused 2 "wanted --requests FILE" "$oedit" edit -m x -o y
+refused 2 "wanted --requests FILE" "$oedit" plan -m x
+refused 2 "--model: wanted" "$oedit" plan
 refused 2 "wanted --requests FILE" "$oedit" eval -m x
 refused 2 "did you mean gemm?" "$oedit" bench gemn
 refused 2 "bench: got 'speed', wanted of probe,gemm,ops" "$oedit" bench speed
@@ -59,7 +61,7 @@ refused 2 "did you mean --device?" "$oedit" selftest --devic 0
 refused 5 "cannot open none.json" "$oedit" selftest --compare none.json none.json
 right "$oedit" --help
 right "$oedit" --version
-for command in demo edit eval task experiment report generate logits tokenize stats grad devices bench log show apply revert \
+for command in demo edit plan eval task experiment report generate logits tokenize stats grad devices bench log show apply revert \
     diff verify geometry selftest; do
     right "$oedit" $command --help
     [ "$(wc -l < out.txt)" -le 78 ] || { echo "FAILED: $command --help is longer than a screen"; failed=1; }

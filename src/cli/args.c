@@ -92,6 +92,7 @@ static const struct option table[] = {
     {"compare", 0, OPTION_FLAG, AT(compare), "", "where two reports part: --compare A.json B.json", C_SELFTEST, 0, 0},
     {"digests", 0, OPTION_TEXT, AT(digests), "FILE", "expected digests [those of the program]", C_SELFTEST, 0, 0},
     {"write-digests", 0, OPTION_TEXT, AT(write_digests), "FILE", "write what the operators in C give", C_SELFTEST, 0, 0},
+    {"measure", 0, OPTION_FLAG, AT(measure), "", "time the device for a moment, for how long an edit takes at least", C_PLAN, 0, 0},
     {"window", 0, OPTION_U32, AT(window), "W", "layers whose MLPs or attentions are restored together [a fifth of them]", C_LOCATE, 1, 1000},
     {"samples", 0, OPTION_U32, AT(samples), "S", "samples of noise a prompt [3]", C_LOCATE, 1, 1000},
     {"chart", 0, OPTION_TEXT, AT(chart), "NAME", "heat maps: NAME-hidden.png, NAME-mlp.png, NAME-attn.png", C_LOCATE, 0, 0},

@@ -48,7 +48,7 @@ struct args {
     const char *const *words; // that are no options [word_count]
     int word_count;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers,
-        resume, all, compare, list, report;
+        resume, all, compare, list, report, measure;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
     int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, grad_svd, zsre_target,

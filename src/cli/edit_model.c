@@ -36,15 +36,15 @@ struct report {
 bool edit_requests(struct dataset *data, const struct args *args)
 {
     if (args->requests && (args->prompt || args->subject || args->target))
-        return fail(STATUS_USAGE, "edit: got --requests and a request of its own, wanted one");
+        return fail(STATUS_USAGE, "got --requests and a request of its own, wanted one");
     if (args->requests)
         return dataset_open(data, args->requests,
                             (struct dataset_options){
                                 .skip = (size_t)args->skip, .limit = args->n,
                                 .zsre_target = args->zsre_target ? ZSRE_ANSWERS : ZSRE_ALT});
     if (!args->prompt || !args->subject || !args->target)
-        return fail(STATUS_USAGE, "edit: wanted --requests FILE, or --prompt, --subject and "
-                                  "--target");
+        return fail(STATUS_USAGE, "got no request, wanted --requests FILE, or --prompt, --subject "
+                                  "and --target");
     return dataset_from_strings(data, args->prompt, args->subject, args->target);
 }
 

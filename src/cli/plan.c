@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/edit_run.h"
+#include "cli/plan_time.h"
 #include "cli/settings.h"
 #include "edit/controls.h"
 #include "edit/guards.h"
@@ -62,6 +63,7 @@ static bool holds(const struct need *n, const struct device_info *d)
 bool plan_look(struct opened *o, const struct args *args, const struct dataset *data)
 {
     struct plan plan;
+    if (args->match) return true; // the knob that it finds is not known yet
     bool ok = plan_make(&plan, o, args, data);
     const struct device_info *d = &o->dev.info;
     if (ok && !holds(&plan.need, d))
@@ -132,6 +134,14 @@ bool plan_fits(const struct plan *p, const struct device_info *d)
 
 // ---- what is printed ----
 
+static void print_time(const struct plan_time *t, uint32_t steps)
+{
+    if (!(t->seconds > 0)) return;
+    printf("an edit: %.1f GFLOP and %.0f MiB if it takes all of its %u steps; at %.0f GFLOP/s and "
+           "%.1f GB/s that is at least %.3g s\n", t->flops / 1e9, t->bytes / (1 << 20), steps,
+           t->peak_flops / 1e9, t->peak_bytes / 1e9, t->seconds);
+}
+
 static void print(const struct need *n, const struct device_info *d)
 {
     printf("device: %s, %.0f MiB, at most %.0f MiB in one piece\n", d->name, mib(d->memory),
@@ -158,7 +168,8 @@ static void print(const struct need *n, const struct device_info *d)
            "of %s, %.1f MiB\n", mib(n->device), mib(n->host), n->largest_in, mib(n->largest));
 }
 
-static bool print_json(const struct need *n, const struct device_info *d, bool fits)
+static bool print_json(const struct need *n, const struct device_info *d, bool fits,
+                       const struct plan_time *edit)
 {
     cJSON *root = cJSON_CreateObject(), *device = cJSON_AddObjectToObject(root, "device");
     cJSON_AddStringToObject(device, "name", d->name);
@@ -171,6 +182,12 @@ static bool print_json(const struct need *n, const struct device_info *d, bool f
     cJSON_AddNumberToObject(root, "largest_bytes", (double)n->largest);
     cJSON_AddStringToObject(root, "largest_in", n->largest_in);
     cJSON_AddStringToObject(root, "peak", need_phase_names[n->peak]);
+    if (edit->seconds > 0) {
+        cJSON *time = cJSON_AddObjectToObject(root, "edit");
+        cJSON_AddNumberToObject(time, "flops", edit->flops);
+        cJSON_AddNumberToObject(time, "bytes", edit->bytes);
+        cJSON_AddNumberToObject(time, "seconds_at_least", edit->seconds);
+    }
     cJSON *phases = cJSON_AddArrayToObject(root, "phases");
     for (uint32_t i = 0; i < NEED_PHASES; i++) {
         cJSON *row = cJSON_CreateObject();
@@ -204,13 +221,17 @@ bool command_plan(const struct args *args)
     struct opened o = {0};
     struct dataset data = {0};
     struct plan plan = {0};
+    struct plan_time time = {0};
     if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
     bool ok = edit_requests(&data, args) && opened_device(&o, args) &&
               opened_files(&o, args->model) && plan_make(&plan, &o, args, &data);
+    if (ok && args->measure) ok = plan_time(&plan, &o, args, &data, &time);
     if (ok && args->json)
-        ok = print_json(&plan.need, &o.dev.info, holds(&plan.need, &o.dev.info));
-    else if (ok)
+        ok = print_json(&plan.need, &o.dev.info, holds(&plan.need, &o.dev.info), &time);
+    if (ok && !args->json) {
         print(&plan.need, &o.dev.info);
+        print_time(&time, plan.hparams.steps);
+    }
     ok = ok && plan_fits(&plan, &o.dev.info);
     plan_free(&plan);
     dataset_free(&data);

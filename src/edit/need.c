@@ -173,8 +173,8 @@ static bool gradient(struct need_work *p)
     amount_add(&svd, 4 * d, 1);
     amount_both(&before, rows, p->sites - 1);
     amount_both(&all, rows, p->sites);
-    need_item(p->need, "directions of the layers before", SPAN(NEED_MOMENT, NEED_DIRECTIONS), before,
-              0);
+    need_item(p->need, "directions of the layers before", SPAN(NEED_MOMENT, NEED_DIRECTIONS),
+              before, 0);
     need_item(p->need, "grad G", SPAN(NEED_GRADIENT, NEED_DIRECTIONS), g, 0);
     need_item(p->need, "a pass over text, there and back", AT(NEED_GRADIENT), slope, 0);
     need_item(p->need, count < d ? "directions of grad G by probes" : "the decomposition of grad G",
