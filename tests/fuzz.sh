@@ -19,7 +19,7 @@ if [ ${#targets[@]} = 0 ]; then
     done
 fi
 read -ra packages <<< "$(pkg-config --cflags --libs libcjson libpcre2-8 libutf8proc)"
-flags=(-std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer "-I$root/src" "-I$root/tests/fuzz" "-I$root/tests"
+flags=(-std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer "-I$root/src" "-I$root/tests/fuzz" "-I$root/tests" "-I$build/spirv"
     -DOEDIT_VERSION="\"fuzz\"" -DPCRE2_CODE_UNIT_WIDTH=8 -w
     -fsanitize=address,undefined -fno-sanitize-recover=undefined)
 mkdir -p "$work"

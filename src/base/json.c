@@ -56,6 +56,25 @@ void json_number(cJSON *to, const char *name, double value)
         cJSON_AddNullToObject(to, name);
 }
 
+bool json_append(cJSON *list, cJSON *item)
+{
+    if (cJSON_AddItemToArray(list, item)) return true;
+    cJSON_Delete(item);
+    return false;
+}
+
+bool json_member(cJSON *object, const char *name, cJSON *item)
+{
+    if (cJSON_AddItemToObject(object, name, item)) return true;
+    cJSON_Delete(item);
+    return false;
+}
+
+void json_push(cJSON *list, double value)
+{
+    json_append(list, isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull());
+}
+
 bool json_put(const cJSON *root, bool pretty)
 {
     char *text = json_text(root, pretty, "the report");

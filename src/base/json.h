@@ -18,6 +18,12 @@ bool json_line(const cJSON *root, struct append *to);
 
 // to[name] = value; null for what JSON has no word for.
 void json_number(cJSON *to, const char *name, double value);
+// Puts an item, which is then the list's or object's. Where one of them could not be made, or there
+// is no memory to join them, the item is freed: false, which json_text tells again. json_push: a
+// number, or null as json_number has it.
+bool json_append(cJSON *list, cJSON *item);
+bool json_member(cJSON *object, const char *name, cJSON *item);
+void json_push(cJSON *list, double value);
 
 bool json_put(const cJSON *root, bool pretty); // the same as a line on stdout
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "model/generate.h"
@@ -99,7 +100,7 @@ cJSON *answers_json(const struct answers *a, const struct dataset *data)
         cJSON_AddStringToObject(row, "target", data->requests[i].target_new);
         cJSON_AddStringToObject(row, "before", a->before[i]);
         cJSON_AddStringToObject(row, "after", a->after[i]);
-        cJSON_AddItemToArray(list, row);
+        json_append(list, row);
     }
     return list;
 }

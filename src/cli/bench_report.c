@@ -315,7 +315,7 @@ bool report_json(const struct bench *b, FILE *to)
     cJSON_AddNumberToObject(root, "peak_gflops", 1e-9 * b->peak_flops);
     cJSON_AddNumberToObject(root, "peak_gbytes", 1e-9 * b->peak_bytes);
     cJSON *rows = cJSON_AddArrayToObject(root, "rows");
-    for (size_t i = 0; i < b->count; i++) cJSON_AddItemToArray(rows, row_json(b, &b->rows[i]));
+    for (size_t i = 0; i < b->count; i++) json_append(rows, row_json(b, &b->rows[i]));
     char *text = json_text(root, true, "the report");
     bool ok = text != NULL;
     if (ok) fprintf(to, "%s\n", text);

@@ -24,7 +24,7 @@ static bool print_json(const struct device_info *infos, uint32_t count)
         cJSON_AddNumberToObject(d, "shared_memory", infos[i].shared_bytes);
         cJSON_AddNumberToObject(d, "invocations", infos[i].invocations);
         cJSON_AddBoolToObject(d, "matrix_units", infos[i].matrix_units);
-        cJSON_AddItemToArray(list, d);
+        json_append(list, d);
     }
     bool ok = json_put(root, true);
     cJSON_Delete(root);

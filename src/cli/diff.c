@@ -27,7 +27,7 @@ void diff_tell(struct diff *table, const struct diff_row *r)
         cJSON_AddNumberToObject(o, "frobenius", r->size.frobenius);
         cJSON_AddNumberToObject(o, "spectral", r->size.spectral);
         if (r->base > 0) cJSON_AddNumberToObject(o, "base_frobenius", r->base);
-        cJSON_AddItemToArray(table->json, o);
+        json_append(table->json, o);
         return;
     }
     printf("%s [%llu, %llu] %s: ", r->name, (unsigned long long)r->rows,

@@ -90,7 +90,7 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
                edit->steps, edit->realised, edit->kept, edit->milliseconds / 1e3);
     fflush(stdout);
     if (r->args->json)
-        cJSON_AddItemToArray(r->edits, json);
+        json_append(r->edits, json);
     else
         cJSON_Delete(json);
     return ok && measure_edit(r, edit);
@@ -101,12 +101,12 @@ static bool print_json(const struct opened *o, const struct journal *journal,
                        const struct dataset *data, struct report *r, struct answers *answers)
 {
     cJSON *root = cJSON_CreateObject();
-    cJSON_AddItemToObject(root, "run", where_json(run_json(&journal->header), &o->dev));
-    cJSON_AddItemToObject(root, "edits", r->edits);
+    json_member(root, "run", where_json(run_json(&journal->header), &o->dev));
+    json_member(root, "edits", r->edits);
     r->edits = NULL;
-    if (args->answers) cJSON_AddItemToObject(root, "answers", answers_json(answers, data));
+    if (args->answers) json_member(root, "answers", answers_json(answers, data));
     if (r->measure.on)
-        cJSON_AddItemToObject(root, "measures",
+        json_member(root, "measures",
                               history_json(&r->measure.history, data->requests));
     cJSON_AddStringToObject(root, "out", args->out);
     cJSON_AddStringToObject(root, "journal", r->journal.path);
@@ -138,12 +138,12 @@ static bool report_start(struct report *r, const struct editor *e, struct weight
 {
     const struct journal *before = &r->journal.before;
     for (size_t i = 0; r->edits && i < before->edit_count; i++)
-        cJSON_AddItemToArray(r->edits, edit_json(&before->edits[i]));
+        json_append(r->edits, edit_json(&before->edits[i]));
     if (!r->log || before->edit_count) return true;
     struct journal_header header;
     bool ok = record_header(&header, weights, e, r->args->seed);
     cJSON *line = cJSON_CreateObject();
-    if (ok) cJSON_AddItemToObject(line, "run", where_json(run_json(&header), e->model->dev));
+    if (ok) json_member(line, "run", where_json(run_json(&header), e->model->dev));
     ok = ok && log_edit(r, line);
     cJSON_Delete(line);
     journal_header_free(&header);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/edit_run.h"
+#include "base/json.h"
 
 static void number(cJSON *to, const char *name, double value)
 {
@@ -21,7 +22,7 @@ static void candidates_json(cJSON *to, const struct journal_edit *e)
         number(one, "delta", c->length);
         number(one, "frobenius", c->w_norm);
         number(one, "k", c->k_norm);
-        cJSON_AddItemToArray(list, one);
+        json_append(list, one);
     }
 }
 
@@ -38,8 +39,8 @@ cJSON *edit_json(const struct journal_edit *e)
     number(o, "steps", e->look_count);
     number(o, "chosen", e->chosen + 1);
     for (uint32_t i = 0; i < e->look_count; i++)
-        cJSON_AddItemToArray(loss, cJSON_CreateNumber((double)e->looks[i].total));
-    cJSON_AddItemToObject(o, "loss", loss);
+        json_push(loss, (double)e->looks[i].total);
+    json_member(o, "loss", loss);
     const struct journal_look *taken = &e->looks[e->chosen];
     number(o, "nll", (double)taken->nll);
     number(o, "kl", (double)taken->kl);
@@ -74,16 +75,16 @@ cJSON *run_json(const struct journal_header *h)
         if (strcmp(s->name, "contexts") == 0)
             continue; // how many were wanted: the list itself is told
         if (strncmp(s->name, "context.", 8) == 0)
-            cJSON_AddItemToArray(contexts, cJSON_CreateString(s->value));
+            json_append(contexts, cJSON_CreateString(s->value));
         else if (plain)
             cJSON_AddRawToObject(o, s->name, s->value);
         else
             cJSON_AddStringToObject(o, s->name, s->value);
     }
-    cJSON_AddItemToObject(o, "contexts", contexts);
+    json_member(o, "contexts", contexts);
     cJSON *tensors = cJSON_AddArrayToObject(o, "tensors");
     for (size_t i = 0; i < h->tensor_count; i++)
-        cJSON_AddItemToArray(tensors, cJSON_CreateString(h->tensors[i].name));
+        json_append(tensors, cJSON_CreateString(h->tensors[i].name));
     return o;
 }
 

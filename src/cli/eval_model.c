@@ -58,7 +58,7 @@ static void report(cJSON *root, const struct measures *measures, const struct ma
         cJSON_AddNumberToObject(row, "id", (double)data->requests[i].id);
         for (unsigned m = 0; m < MEASURE_EACH; m++)
             if (asked(measures, m)) json_number(row, measure_names[m], marks->scores[m][i]);
-        cJSON_AddItemToArray(list, row);
+        json_append(list, row);
     }
 }
 

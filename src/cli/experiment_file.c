@@ -169,12 +169,12 @@ static bool list_one(const char *name, bool whole, cJSON *json)
         cJSON_AddStringToObject(row, "name", x.name);
         cJSON_AddStringToObject(row, "title", x.title);
         names = cJSON_AddArrayToObject(row, "runs");
-        cJSON_AddItemToArray(json, row);
+        json_append(json, row);
     } else {
         printf("%-10s %3u runs  %s\n", x.name, x.run_count, x.title);
     }
     for (uint32_t i = 0; i < x.run_count; i++) {
-        if (names) cJSON_AddItemToArray(names, cJSON_CreateString(x.runs[i].name));
+        if (names) json_append(names, cJSON_CreateString(x.runs[i].name));
         else if (whole) printf("  %-24s %s\n", x.runs[i].name, x.runs[i].label);
     }
     experiment_free(&x);

@@ -135,7 +135,7 @@ static bool measure(struct running *r, const struct measures *measures, uint32_t
         return false;
     cJSON *state = marks_json(&h, &w->marks, NULL);
     if (strcmp(name, "right_after") == 0) cJSON_DeleteItemFromObject(state, "by_age");
-    cJSON_AddItemToObject(to, name, state);
+    json_member(to, name, state);
     return true;
 }
 
@@ -147,7 +147,7 @@ static bool answer_all(struct running *r, uint32_t edits, cJSON *state)
     if (!r->w->args->answers || edits < a->count) return true;
     if (!answers_after(a, &o->model, &o->tokenizer)) return false;
     cJSON *list = cJSON_CreateStringArray((const char **)a->after, (int)a->count);
-    return cJSON_AddItemToObject(state, "answers", list);
+    return json_member(state, "answers", list);
 }
 
 // What is measured after some edits only: of all requests so far, and of the weights.
@@ -210,7 +210,7 @@ static bool begin(struct running *r, struct editor *e)
     bool ok = record_header(&header, &o->weights, e, r->job->args.seed);
     cJSON *line = cJSON_CreateObject();
     cJSON_AddStringToObject(line, "run", r->job->id);
-    if (ok) cJSON_AddItemToObject(line, "settings", run_json(&header));
+    if (ok) json_member(line, "settings", run_json(&header));
     ok = ok && json_line(line, &r->lines);
     cJSON_Delete(line);
     journal_header_free(&header);

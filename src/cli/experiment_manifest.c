@@ -42,7 +42,7 @@ static cJSON *run_entry(const struct job *job)
     cJSON_AddStringToObject(run, "name", job->run->name);
     cJSON_AddStringToObject(run, "label", job->run->label);
     if (job->run->group) cJSON_AddStringToObject(run, "group", job->run->group);
-    cJSON_AddItemToObject(run, "settings", cJSON_Duplicate(job->settings, true));
+    json_member(run, "settings", cJSON_Duplicate(job->settings, true));
     return run;
 }
 
@@ -51,7 +51,7 @@ static bool tasks_json(struct experiment_work *w, cJSON *root)
     cJSON *list = cJSON_AddArrayToObject(root, "tasks");
     for (uint32_t i = 0; i < w->task_count; i++) {
         cJSON *task = cJSON_CreateObject();
-        cJSON_AddItemToArray(list, task);
+        json_append(list, task);
         cJSON_AddStringToObject(task, "name", w->tasks[i].items.form->name);
         cJSON_AddNumberToObject(task, "items", (double)w->tasks[i].items.count);
         cJSON_AddStringToObject(task, "choose", w->args->choose ? "generate" : "likelihood");
@@ -64,7 +64,7 @@ static bool tasks_json(struct experiment_work *w, cJSON *root)
 static void copy(cJSON *root, const char *name, const cJSON *file)
 {
     const cJSON *item = cJSON_GetObjectItem(file, name);
-    if (item) cJSON_AddItemToObject(root, name, cJSON_Duplicate(item, true));
+    if (item) json_member(root, name, cJSON_Duplicate(item, true));
 }
 
 static bool shared_json(struct experiment_work *w, cJSON *root)
@@ -94,11 +94,11 @@ static bool shared_json(struct experiment_work *w, cJSON *root)
     cJSON_AddNumberToObject(root, "count", (double)w->data.count);
     numbers = cJSON_AddArrayToObject(root, "checkpoints");
     for (uint32_t i = 0; i < w->checkpoint_count; i++)
-        cJSON_AddItemToArray(numbers, cJSON_CreateNumber(w->checkpoints[i]));
+        json_push(numbers, w->checkpoints[i]);
     measures = cJSON_AddArrayToObject(root, "measures");
     for (unsigned m = 0; m < MEASURES; m++)
         if (w->measured.measures.which >> m & 1)
-            cJSON_AddItemToArray(measures, cJSON_CreateString(measure_names[m]));
+            json_append(measures, cJSON_CreateString(measure_names[m]));
     if (w->args->answers) cJSON_AddTrueToObject(root, "answers");
     return tasks_json(w, root);
 }
@@ -217,7 +217,7 @@ static bool runs_json(struct experiment_work *w, const char *path, const cJSON *
             mine = strcmp(w->jobs[i].id, text_at(run, "id")) == 0;
         if (!mine) entry_add(&w->file, entries, &count, cJSON_Duplicate(run, true));
     }
-    for (uint32_t i = 0; i < count; i++) cJSON_AddItemToArray(list, entries[i]);
+    for (uint32_t i = 0; i < count; i++) json_append(list, entries[i]);
     free(entries);
     return ok;
 }

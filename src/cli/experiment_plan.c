@@ -52,7 +52,7 @@ static const char *word_of(const cJSON *item, cJSON *pool)
                        : cJSON_IsNumber(item) ? text
                                               : NULL;
     cJSON *copy = word ? cJSON_CreateString(word) : NULL;
-    if (copy) cJSON_AddItemToArray(pool, copy);
+    if (copy) json_append(pool, copy);
     return copy ? copy->valuestring : NULL;
 }
 
@@ -89,7 +89,7 @@ static bool set_line(const char *list, cJSON *pool, struct args *now)
     cJSON *copy = list ? cJSON_CreateString(list) : NULL;
     if (!list) return true;
     if (!copy) return fail(STATUS_NO_MEMORY, "out of host memory for --set");
-    cJSON_AddItemToArray(pool, copy);
+    json_append(pool, copy);
     for (char *word = copy->valuestring; word && *word;) {
         char *next = strchr(word, ','), *equals = strchr(word, '=');
         if (next) *next++ = '\0';

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -91,7 +92,7 @@ static bool lines_read(const char *path, uint32_t edits, cJSON *lines, bool *who
         *stop = '\0';
         cJSON *line = cJSON_Parse(at);
         ok = line || fail(STATUS_BAD_DATA, "%s: line %u is not JSON", path, count + 1);
-        if (line) cJSON_AddItemToArray(lines, line);
+        if (line) json_append(lines, line);
     }
     free(text);
     *whole = ok && count == edits + 1;

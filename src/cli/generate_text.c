@@ -26,7 +26,7 @@ static bool print(const struct opened *o, const struct args *args, const struct 
         cJSON_AddStringToObject(root, "prompt", args->prompt);
         cJSON_AddStringToObject(root, "text", text);
         for (uint32_t i = g->prompt; i < g->count; i++)
-            cJSON_AddItemToArray(ids, cJSON_CreateNumber(g->tokens[i]));
+            json_push(ids, g->tokens[i]);
         cJSON_AddBoolToObject(root, "stopped", g->stopped);
         ok = json_put(root, false);
         cJSON_Delete(root);

@@ -86,11 +86,11 @@ static bool log_json(const struct journal *j, const struct filter *filter)
 {
     cJSON *root = cJSON_CreateObject(), *edits = cJSON_CreateArray();
     cJSON_AddStringToObject(root, "journal", j->where);
-    cJSON_AddItemToObject(root, "run", run_json(&j->header));
+    json_member(root, "run", run_json(&j->header));
     for (size_t i = 0; i < j->edit_count; i++)
         if (filter_takes(filter, &j->edits[i]))
-            cJSON_AddItemToArray(edits, edit_json(&j->edits[i]));
-    cJSON_AddItemToObject(root, "edits", edits);
+            json_append(edits, edit_json(&j->edits[i]));
+    json_member(root, "edits", edits);
     cJSON_AddNumberToObject(root, "count", (double)j->edit_count);
     cJSON_AddNumberToObject(root, "remaining", (double)journal_remaining(j));
     cJSON_AddBoolToObject(root, "torn", j->whole < j->bytes);

@@ -146,12 +146,12 @@ static bool json_print(const struct located *l, const uint32_t *order, const str
     cJSON_AddNumberToObject(root, "corrupted", l->corrupted);
     list = cJSON_AddArrayToObject(root, "rank");
     for (uint32_t i = 0; i < l->layers; i++)
-        cJSON_AddItemToArray(list, cJSON_CreateNumber(order[i]));
+        json_push(list, order[i]);
     list = cJSON_AddArrayToObject(root, "sinks");
     for (uint32_t i = 0; i < l->layers; i++)
-        if (located_sink(l, i)) cJSON_AddItemToArray(list, cJSON_CreateNumber(i));
-    cJSON_AddItemToObject(root, "first_key", cJSON_CreateDoubleArray(l->keys, (int)l->layers));
-    cJSON_AddItemToObject(root, "first_state",
+        if (located_sink(l, i)) json_push(list, i);
+    json_member(root, "first_key", cJSON_CreateDoubleArray(l->keys, (int)l->layers));
+    json_member(root, "first_state",
                           cJSON_CreateDoubleArray(l->streams, (int)l->layers));
     for (uint32_t k = 0; k < CAUSE_KINDS; k++) {
         cJSON *kind = cJSON_AddObjectToObject(root, cause_names[k]);
@@ -159,7 +159,7 @@ static bool json_print(const struct located *l, const uint32_t *order, const str
             cJSON *row = cJSON_AddArrayToObject(kind, class_names[c]);
             for (uint32_t i = 0; i < l->layers; i++) {
                 double x = located_effect(l, (enum cause_kind)k, (enum token_class)c, i);
-                cJSON_AddItemToArray(row, isnan(x) ? cJSON_CreateNull() : cJSON_CreateNumber(x));
+                json_push(row, x);
             }
         }
     }

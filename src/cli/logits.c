@@ -57,7 +57,7 @@ static bool print(const struct opened *o, const uint32_t *ids, const float *valu
         cJSON_AddNumberToObject(row, "id", ids[i]);
         cJSON_AddStringToObject(row, "token", text);
         cJSON_AddNumberToObject(row, "logit", (double)values[i]);
-        cJSON_AddItemToArray(list, row);
+        json_append(list, row);
     }
     bool ok = !json || json_put(root, false);
     cJSON_Delete(root);

@@ -6,7 +6,8 @@
 #include "base/options.h"
 #include "revision.inc" // made by CMake: OEDIT_DATE
 
-// Text as it stands: troff reads \ as a command, - as a hyphen, and lines that begin with . or '.
+// Text as it stands: troff reads \ as a command, - as a hyphen, and lines that begin with . or '. Choices
+// may be broken behind a bar.
 static void put(const char *text)
 {
     bool fresh = true;
@@ -14,6 +15,7 @@ static void put(const char *text)
         if (fresh && (*text == '.' || *text == '\'')) fputs("\\&", stdout);
         if (*text == '\\') fputs("\\e", stdout);
         else if (*text == '-') fputs("\\-", stdout);
+        else if (*text == '|') fputs("|\\:", stdout);
         else putchar(*text);
         fresh = *text == '\n';
     }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/html.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "cli/report.h"
 #include "plot/chart.h"
@@ -113,7 +114,7 @@ static void chart_add(cJSON *charts, const char *kind)
     if (has_kind(charts, kind)) return;
     cJSON *chart = cJSON_CreateObject();
     cJSON_AddStringToObject(chart, "kind", kind);
-    cJSON_AddItemToArray(charts, chart);
+    json_append(charts, chart);
 }
 
 // What the experiment's file asks for, and what its results have anyway.

@@ -111,7 +111,7 @@ static bool times_read(struct report *r)
         for (char *at = text, *stop; (stop = strchr(at, '\n')); at = stop + 1) {
             *stop = '\0';
             cJSON *line = cJSON_Parse(at);
-            if (line) cJSON_AddItemToArray(r->times, line);
+            if (line) json_append(r->times, line);
         }
     }
     free(text);
@@ -201,7 +201,7 @@ static void measures_name(cJSON *manifest, const cJSON *measures)
     last = cJSON_GetArrayItem(last, cJSON_GetArraySize(last) - 1);
     for (unsigned m = 0; m < MEASURES; m++)
         if (cJSON_HasObjectItem(last, measure_names[m]))
-            cJSON_AddItemToArray(list, cJSON_CreateString(measure_names[m]));
+            json_append(list, cJSON_CreateString(measure_names[m]));
 }
 
 static void journal_manifest(struct report *r, const cJSON *settings, const cJSON *measures)
@@ -218,7 +218,7 @@ static void journal_manifest(struct report *r, const cJSON *settings, const cJSO
     cJSON_AddNumberToObject(m, "count", (double)r->journal.edit_count);
     measures_name(m, measures);
     run = cJSON_CreateObject();
-    cJSON_AddItemToArray(cJSON_AddArrayToObject(m, "runs"), run);
+    json_append(cJSON_AddArrayToObject(m, "runs"), run);
     cJSON_AddStringToObject(run, "id", name);
     cJSON_AddStringToObject(run, "name", name);
     cJSON_AddStringToObject(run, "label", name);
@@ -233,10 +233,10 @@ static void journal_lines(const struct report *r, cJSON *lines, const cJSON *mea
     for (size_t i = 0; i < r->journal.edit_count; i++) {
         cJSON *line = edit_json(&r->journal.edits[i]);
         if (record && !r->journal.edits[i].reverted) {
-            cJSON_AddItemToObject(line, "right_after", cJSON_Duplicate(record, true));
+            json_member(line, "right_after", cJSON_Duplicate(record, true));
             record = record->next;
         }
-        cJSON_AddItemToArray(lines, line);
+        json_append(lines, line);
     }
 }
 
@@ -256,7 +256,7 @@ static bool journal_states(struct report *r, struct outcome *x, const cJSON *mea
         cJSON *before = same ? cJSON_Duplicate(zero, true) : cJSON_CreateObject();
         cJSON_DeleteItemFromObject(before, "edits");
         cJSON_AddNumberToObject(before, "edits", edits);
-        cJSON_AddItemToArray(r->outcomes.unedited, before);
+        json_append(r->outcomes.unedited, before);
         x->states[x->state_count++] = state;
     }
     return true;
@@ -276,8 +276,8 @@ static void journal_answers(struct report *r, const cJSON *answers, cJSON *last)
     r->answers = cJSON_CreateArray();
     cJSON_ArrayForEach(row, answers)
     {
-        cJSON_AddItemToArray(r->answers, cJSON_CreateString(report_text(row, "before")));
-        cJSON_AddItemToArray(after, cJSON_CreateString(report_text(row, "after")));
+        json_append(r->answers, cJSON_CreateString(report_text(row, "before")));
+        json_append(after, cJSON_CreateString(report_text(row, "after")));
     }
 }
 
@@ -301,8 +301,8 @@ static bool journal_outcome(struct report *r, const cJSON *root)
     if (!settings) return false;
     cJSON *lines = cJSON_CreateArray(), *first = cJSON_CreateObject();
     journal_manifest(r, settings, measures);
-    cJSON_AddItemToObject(first, "settings", settings);
-    cJSON_AddItemToArray(lines, first);
+    json_member(first, "settings", settings);
+    json_append(lines, first);
     journal_lines(r, lines, measures);
     const cJSON *run = cJSON_GetObjectItem(r->manifest, "runs")->child;
     *o = (struct outcomes){.manifest = r->manifest, .edits = (uint32_t)r->journal.edit_count,
@@ -331,7 +331,7 @@ bool report_journal(struct report *r, const char *path, const char *run)
     bool ok = journal_open(&r->journal, path, false) && (!run || (root = json_file(run)) != NULL) &&
               journal_outcome(r, root);
     // States lie in the run's file: it lives as long as the manifest.
-    if (ok && root) cJSON_AddItemToObject(r->manifest, "of the run", root);
+    if (ok && root) json_member(r->manifest, "of the run", root);
     else cJSON_Delete(root);
     ok = ok && requests_fill(r, &r->outcomes.items[0]);
     if (!ok) report_free(r);

@@ -68,7 +68,7 @@ static bool list_text(const struct experiment *x, const char *name, cJSON *pool,
     if (!length) return true;
     cJSON *copy = cJSON_CreateString(joined);
     if (!copy) return fail(STATUS_NO_MEMORY, "out of host memory for %s", x->where);
-    cJSON_AddItemToArray(pool, copy);
+    json_append(pool, copy);
     *text = copy->valuestring;
     return true;
 }
@@ -124,7 +124,7 @@ static bool unedited(struct experiment_work *w)
             cJSON_ReplaceItemInObject(state, "edits", cJSON_CreateNumber(w->checkpoints[i]));
             cJSON_ArrayForEach(task, tasks)
                 cJSON_AddNumberToObject(state, task->string, task->valuedouble);
-            cJSON_AddItemToArray(list, state);
+            json_append(list, state);
         }
         ok = ok && (text = json_text(list, true, path)) && file_out_open(&out, path);
         if (ok) {
@@ -154,7 +154,7 @@ static bool unedited_answers(struct experiment_work *w)
     struct file_out out;
     bool ok = answers_before(&w->answers, &o->model, &o->tokenizer, &w->data);
     if (ok)
-        cJSON_AddItemToObject(root, "before",
+        json_member(root, "before",
                               cJSON_CreateStringArray((const char **)w->answers.before,
                                                       (int)w->answers.count));
     ok = ok && (text = json_text(root, true, path)) && file_out_open(&out, path);

@@ -38,10 +38,10 @@ static void add_answer(cJSON *list, const struct task_item *item, const struct t
     if (a->likelihoods) {
         cJSON *of = cJSON_AddArrayToObject(row, "likelihoods");
         for (uint32_t i = 0; i < (item->choices ? item->choices : 1); i++)
-            cJSON_AddItemToArray(of, cJSON_CreateNumber(a->likelihoods[i]));
+            json_push(of, a->likelihoods[i]);
     }
     cJSON_AddBoolToObject(row, "right", a->right);
-    cJSON_AddItemToArray(list, row);
+    json_append(list, row);
 }
 
 static bool print(const struct task_items *items, const struct task_result *r,

@@ -46,7 +46,7 @@ static char *run_text(const struct journal *j)
         cJSON_AddStringToObject(fact, "prompt", r->prompt);
         cJSON_AddStringToObject(fact, "subject", r->subject);
         cJSON_AddStringToObject(fact, "target", r->target_new);
-        cJSON_AddItemToArray(facts, fact);
+        json_append(facts, fact);
     }
     char *text = json_text(run, false, "the provenance");
     cJSON_Delete(run);

@@ -139,7 +139,7 @@ static bool one(const struct args *args, const char *device, const char *name, F
     bool ok = device_test(&t, args, device);
     *right = ok && t.right;
     if (ok && args->json)
-        cJSON_AddItemToArray(reports, selftest_json(&t));
+        json_append(reports, selftest_json(&t));
     else if (ok)
         selftest_table(&t, to);
     if (!ok && args->all) {
@@ -148,7 +148,7 @@ static bool one(const struct args *args, const char *device, const char *name, F
         cJSON *report = args->json ? cJSON_CreateObject() : NULL;
         if (report) cJSON_AddStringToObject(report, "device", name);
         if (report) cJSON_AddStringToObject(report, "failure", status_message());
-        if (report) cJSON_AddItemToArray(reports, report);
+        if (report) json_append(reports, report);
         status_clear();
         ok = true;
     }

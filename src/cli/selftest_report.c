@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/selftest.h"
+#include "base/json.h"
 #include "revision.inc" // made by CMake: OEDIT_REVISION
 
 enum { SHAPES = 40, FIGURE = 24 };
@@ -162,7 +163,7 @@ static cJSON *trace_json(const char *text)
     for (const char *at = text; at && *at;) {
         size_t length = strcspn(at, "\n");
         snprintf(line, sizeof line, "%.*s", (int)length, at);
-        cJSON_AddItemToArray(lines, cJSON_CreateString(line));
+        json_append(lines, cJSON_CreateString(line));
         at += length + (at[length] == '\n');
     }
     return lines;
@@ -180,7 +181,7 @@ static cJSON *edits_json(const struct tested_edits *e)
     hex_add(o, "expected", e->expected);
     verdict_add(o, "strict", e->strict);
     if (e->why[0]) cJSON_AddStringToObject(o, "why", e->why);
-    cJSON_AddItemToObject(o, "trace", trace_json(e->trace));
+    json_member(o, "trace", trace_json(e->trace));
     return o;
 }
 
@@ -200,8 +201,8 @@ cJSON *selftest_json(const struct selftest *t)
     cJSON_AddBoolToObject(o, "right", t->right);
     cJSON *cases = cJSON_AddArrayToObject(o, "cases"), *edits = cJSON_AddArrayToObject(o, "edits");
     for (uint32_t i = 0; i < t->count; i++)
-        cJSON_AddItemToArray(cases, case_json(&t->cases[i]));
+        json_append(cases, case_json(&t->cases[i]));
     for (uint32_t i = 0; i < EDIT_RUNS; i++)
-        cJSON_AddItemToArray(edits, edits_json(&t->edits[i]));
+        json_append(edits, edits_json(&t->edits[i]));
     return o;
 }

@@ -118,11 +118,11 @@ bool command_grad(const struct args *args)
             half++;
         }
         for (uint32_t i = 0; i < dim; i++)
-            cJSON_AddItemToArray(list, cJSON_CreateNumber((double)values[i]));
+            json_push(list, (double)values[i]);
         cJSON_AddNumberToObject(root, "largest", (double)values[0]);
         cJSON_AddNumberToObject(root, "smallest", (double)values[dim - 1]);
         cJSON_AddNumberToObject(root, "directions_with_half_the_energy", half);
-        cJSON_AddItemToObject(root, "singular_values", list);
+        json_member(root, "singular_values", list);
         if (args->out) cJSON_AddStringToObject(root, "out", args->out);
         ok = print(root, args->json);
         cJSON_Delete(root);

@@ -142,7 +142,7 @@ static void add_spectrum(cJSON *to, const char *name, const struct spectrum *s, 
     if (!values) return;
     cJSON *list = cJSON_AddArrayToObject(o, "values");
     for (uint32_t i = 0; i < s->count; i++)
-        cJSON_AddItemToArray(list, cJSON_CreateNumber((double)s->values[i]));
+        json_push(list, (double)s->values[i]);
 }
 
 static void add_cosines(cJSON *to, const char *name, const float *cosines, uint32_t count,
@@ -152,8 +152,8 @@ static void add_cosines(cJSON *to, const char *name, const float *cosines, uint3
     for (uint32_t i = 0; i < shown; i++) {
         cJSON *row = cJSON_CreateArray();
         for (uint32_t j = 0; j < shown; j++)
-            cJSON_AddItemToArray(row, cJSON_CreateNumber((double)cosines[(size_t)i * count + j]));
-        cJSON_AddItemToArray(rows, row);
+            json_push(row, (double)cosines[(size_t)i * count + j]);
+        json_append(rows, row);
     }
 }
 
@@ -186,7 +186,7 @@ cJSON *trail_geometry_json(const struct trail_geometry *g, uint32_t shown)
         json_number(score, "edit", t->numbers[j]);
         json_number(score, "own", (double)g->own[j]);
         json_number(score, "unrelated", (double)g->unrelated[j]);
-        cJSON_AddItemToArray(list, score);
+        json_append(list, score);
     }
     return o;
 }

@@ -32,7 +32,7 @@ static void add_records(cJSON *to, const struct history *h, const struct marks *
         cJSON_AddNumberToObject(row, "id", (double)requests[i].id);
         for (unsigned each = 0; each < MEASURE_EACH; each++)
             if (asked(h, each)) json_number(row, measure_names[each], m->scores[each][i]);
-        cJSON_AddItemToArray(list, row);
+        json_append(list, row);
     }
 }
 
@@ -52,7 +52,7 @@ cJSON *marks_json(const struct history *h, const struct marks *m, const struct r
         cJSON_AddNumberToObject(bin, "to", bins[i].to - 1);
         cJSON_AddNumberToObject(bin, "n", bins[i].end - bins[i].first);
         add_means(bin, h, m, bins[i].first, bins[i].end);
-        cJSON_AddItemToArray(ages, bin);
+        json_append(ages, bin);
     }
     if (requests) add_records(root, h, m, requests);
     return root;
@@ -67,7 +67,7 @@ cJSON *history_json(const struct history *h, const struct request *requests)
     if (requests) add_records(immediate, h, &h->immediate, requests);
     cJSON *list = cJSON_AddArrayToObject(root, "checkpoints");
     for (uint32_t i = 0; i < h->state_count; i++)
-        cJSON_AddItemToArray(list, marks_json(h, &h->states[i], requests));
+        json_append(list, marks_json(h, &h->states[i], requests));
     return root;
 }
 

@@ -86,9 +86,9 @@ static bool config_write(const struct adapter *adapter, const char *folder)
     cJSON *root = cJSON_CreateObject();
     cJSON *targets = cJSON_AddArrayToObject(root, "target_modules");
     cJSON *layers = cJSON_AddArrayToObject(root, "layers_to_transform");
-    cJSON_AddItemToArray(targets, cJSON_CreateString("down_proj"));
+    json_append(targets, cJSON_CreateString("down_proj"));
     for (uint32_t i = 0; i < adapter->count; i++)
-        cJSON_AddItemToArray(layers, cJSON_CreateNumber(adapter->parts[i].layer));
+        json_push(layers, adapter->parts[i].layer);
     cJSON_AddStringToObject(root, "layers_pattern", "layers");
     cJSON_AddStringToObject(root, "peft_type", "LORA");
     cJSON_AddStringToObject(root, "task_type", "CAUSAL_LM");

@@ -10,8 +10,8 @@
 static cJSON *pair(double first, double second)
 {
     cJSON *list = cJSON_CreateArray();
-    cJSON_AddItemToArray(list, cJSON_CreateNumber(first));
-    cJSON_AddItemToArray(list, cJSON_CreateNumber(second));
+    json_push(list, first);
+    json_push(list, second);
     return list;
 }
 
@@ -25,8 +25,8 @@ static char *header(const char *format, const struct tensor *tensors, size_t cou
         const struct tensor *t = &tensors[i];
         cJSON *entry = cJSON_AddObjectToObject(root, t->name);
         cJSON_AddStringToObject(entry, "dtype", dtype_table[t->dtype].name);
-        cJSON_AddItemToObject(entry, "shape", pair((double)t->rows, (double)t->cols));
-        cJSON_AddItemToObject(entry, "data_offsets", pair((double)at, (double)(at + t->bytes)));
+        json_member(entry, "shape", pair((double)t->rows, (double)t->cols));
+        json_member(entry, "data_offsets", pair((double)at, (double)(at + t->bytes)));
         at += t->bytes;
     }
     char *text = json_text(root, false, "a safetensors header");

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/options.h"
@@ -334,10 +335,10 @@ static void save(const struct tuning *tuning, const char *path)
         const struct entry *e = &tuning->entries[i];
         const double v[] = {e->variant, e->tile.rows, e->tile.cols, e->tile.local, e->seconds};
         cJSON *row = cJSON_CreateArray();
-        cJSON_AddItemToArray(row, cJSON_CreateString(op_names[e->op]));
+        json_append(row, cJSON_CreateString(op_names[e->op]));
         for (size_t j = 0; j < sizeof v / sizeof *v; j++)
-            cJSON_AddItemToArray(row, cJSON_CreateNumber(v[j]));
-        cJSON_AddItemToArray(all, row);
+            json_push(row, v[j]);
+        json_append(all, row);
     }
     char *text = cJSON_PrintUnformatted(all);
     struct file_out out;
