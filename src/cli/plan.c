@@ -14,6 +14,7 @@
 #include "edit/controls.h"
 #include "edit/guards.h"
 #include "edit/solvers.h"
+#include "linalg/range.h"
 
 static double mib(uint64_t bytes)
 {
@@ -97,7 +98,8 @@ static void advise(const struct plan *p, const struct device_info *d, char *text
     uint32_t fits = 0;
     run.hparams = &h;
     h.grad_svd = GRAD_SVD_PROBES;
-    while (h.q_max && !need_of(&need, &run)) h.q_max /= 2; // more than probes can find
+    const struct config *c = &p->run.weights->config;
+    while (h.q_max && !range_fits(c->dim, c->ffn, h.q_max)) h.q_max--;
     if (run.guard->directions) fits = largest_that_fits(&run, &h.q_max, d);
     if (fits) {
         snprintf(text, size, "--grad-svd probes --q-max %u fits", fits);
