@@ -96,5 +96,13 @@ refused 2 "wanted one of siqa" "$oedit" task -m base.gguf
 refused 2 "--model: wanted" "$oedit" task words.jsonl
 refused 2 "the prompt wants {question}" "$oedit" task words.jsonl -m base.gguf -p "{question}"
 refused 5 "record 1: no task's record" "$oedit" task facts.jsonl -m base.gguf
+# The model's context is 256 tokens: what is written ends there, what is asked has to fit.
+printf '{"text": "the%s"}\n' "$(printf ' cat%.0s' {1..240})" > long.jsonl
+right "$oedit" task long.jsonl -q -m base.gguf --choose generate -n 100
+printf '{"text": "the%s"}\n' "$(printf ' cat%.0s' {1..260})" >> long.jsonl
+for choose in likelihood generate; do
+    refused 5 "wanted at most 256, the model's context" \
+        "$oedit" task long.jsonl -m base.gguf --choose $choose
+done
 [ $failed = 0 ] && echo "measures: states, journals and models agree"
 exit $failed
