@@ -102,6 +102,25 @@ static bool choice_set(const struct option *o, const char *text, int *number)
     return choice_unknown(o, text);
 }
 
+// "6G", "1.5G", "512MiB", "800000000": K, M and G are 2^10, 2^20 and 2^30; B or iB may follow.
+static bool bytes_set(const struct option *o, const char *text, uint64_t *value)
+{
+    static const char units[] = "KMG";
+    char *end = NULL;
+    double x = strtod(text, &end);
+    const bool number = end != text && isdigit((unsigned char)text[0]);
+    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    if (unit) {
+        x *= (double)(1ull << 10 * (unit - units + 1));
+        end += strncmp(end + 1, "iB", 2) == 0 ? 3 : end[1] == 'B' ? 2 : 1;
+    }
+    if (!number || *end || !isfinite(x) || x < o->low || x > o->high)
+        return fail(STATUS_USAGE, "--%s: got '%s', wanted bytes, as in 6G, 512M or 800000000",
+                    o->name, text);
+    *value = (uint64_t)x;
+    return true;
+}
+
 static bool number_set(const struct option *o, const char *text, void *value)
 {
     char *end = NULL;
@@ -132,6 +151,7 @@ static bool value_set(const struct option *o, const char *text, void *target)
     if (o->kind == OPTION_TEXT) *(const char **)value = text;
     if (o->kind == OPTION_TEXT) return true;
     if (o->kind == OPTION_CHOICE) return choice_set(o, text, value);
+    if (o->kind == OPTION_BYTES) return bytes_set(o, text, value);
     return number_set(o, text, value);
 }
 

@@ -4,14 +4,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_U32, OPTION_U64, OPTION_F32, OPTION_CHOICE };
+enum option_kind {
+    OPTION_FLAG, OPTION_TEXT, OPTION_U32, OPTION_U64, OPTION_BYTES, OPTION_F32, OPTION_CHOICE
+};
 
 struct option {
     const char *name; // without the dashes
     char letter;      // 0: none
     enum option_kind kind;
     size_t offset;     // of the value in the target: bool, const char *, uint32_t ... ; a choice
-                       // is an int, the word's number
+                       // is an int, the word's number; bytes are a uint64_t
     const char *value; // what the help calls it; for a choice its words: "a|b|c"
     const char *help;
     unsigned commands; // bits of the commands it belongs to

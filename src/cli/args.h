@@ -59,6 +59,7 @@ struct args {
     uint64_t skip, seed;
     double started; // the clock when the program began
     float sphere_alpha, sphere_eta, norm_constraint;
+    uint64_t vram;
     float lambda, key_memory, null_threshold, l2, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, knob, temperature;
 };
 

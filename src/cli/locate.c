@@ -11,7 +11,7 @@
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/located.h"
-#include "cli/opened.h"
+#include "cli/plan.h"
 #include "eval/ask.h"
 #include "plot/chart.h"
 
@@ -255,7 +255,7 @@ bool command_locate(const struct args *args)
     struct cause_prompt *prompts = NULL;
     if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
     interrupt_watch();
-    bool ok = requests_read(&data, args) && opened_start(&o, args);
+    bool ok = requests_read(&data, args) && plan_start(&o, args);
     if (ok) prompts = mem_new(data.count, sizeof *prompts, "prompts");
     // 10 of GPT-2 XL's 48 layers in the paper
     uint32_t layers = o.model.config.layers, fifth = (layers + 2) / 5;

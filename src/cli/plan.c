@@ -15,6 +15,7 @@
 #include "edit/guards.h"
 #include "edit/solvers.h"
 #include "linalg/range.h"
+#include "model/stream.h"
 
 static double mib(uint64_t bytes)
 {
@@ -44,7 +45,26 @@ bool plan_make(struct plan *p, struct opened *o, const struct args *args,
         .requests = p->requests, .count = (uint32_t)data->count, .tokens = args->tokens,
         .text = args->text != NULL};
     if (ok) p->run.rounded = rounded(args, &o->weights, p->hparams.layer);
-    return ok && need_of(&p->need, &p->run);
+    return ok && (args->vram ? need_within(&p->need, &p->run, args->vram)
+                             : need_of(&p->need, &p->run));
+}
+
+bool plan_start(struct opened *o, const struct args *args)
+{
+    if (!args->vram || !args->model) return opened_start(o, args);
+    const struct need_request common = {.given = 32, .lookup = 24, .targets = 4, .essence = 16};
+    struct need need;
+    struct hparams h = {0};
+    bool ok = opened_device(o, args) && opened_files(o, args->model) &&
+              settings_open(&h, args, &o->weights.config);
+    struct need_run run = {.weights = &o->weights, .hparams = &h, .solver = solver_find("memit"),
+                           .guard = guard_find("oedit-plus"), .requests = &common, .count = 1,
+                           .tokens = args->tokens, .text = args->text != NULL};
+    ok = ok && need_within(&need, &run, args->vram);
+    o->streamed = run.streamed;
+    o->planned = true;
+    hparams_free(&h);
+    return ok && opened_load(o);
 }
 
 void plan_free(struct plan *p)
@@ -71,6 +91,8 @@ bool plan_look(struct opened *o, const struct args *args, const struct dataset *
         log_warn("this run may not fit: up to %.0f MiB, %.0f of them in one piece, of %.0f and "
                  "%.0f on %s; oedit plan tells more", mib(plan.need.reserved),
                  mib(plan.need.largest), mib(d->memory), mib(d->allocation), d->name);
+    o->streamed = plan.run.streamed;
+    o->planned = ok;
     plan_free(&plan);
     return ok;
 }
@@ -144,8 +166,9 @@ static void print_time(const struct plan_time *t, uint32_t steps)
            t->peak_flops / 1e9, t->peak_bytes / 1e9, t->seconds);
 }
 
-static void print(const struct need *n, const struct device_info *d)
+static void print(const struct plan *p, const struct device_info *d)
 {
+    const struct need *n = &p->need;
     printf("device: %s, %.0f MiB, at most %.0f MiB in one piece\n", d->name, mib(d->memory),
            mib(d->allocation));
     printf("\n%-12s%-14s%12s%12s%12s\n", "", "phase", "device MiB", "reserved", "host");
@@ -166,13 +189,17 @@ static void print(const struct need *n, const struct device_info *d)
                need_phase_names[from], from == to ? "" : " to ",
                from == to ? "" : need_phase_names[to]);
     }
+    if (p->run.streamed)
+        printf("\n%u of %u layers are streamed, %.1f MiB each\n", p->run.streamed,
+               p->run.weights->config.layers, mib(stream_slot(p->run.weights, p->run.streamed)));
     printf("\nat most %.1f MiB in use on the device, %.1f MiB on the host; the largest piece is "
            "of %s, %.1f MiB\n", mib(n->device), mib(n->host), n->largest_in, mib(n->largest));
 }
 
-static bool print_json(const struct need *n, const struct device_info *d, bool fits,
+static bool print_json(const struct plan *p, const struct device_info *d, bool fits,
                        const struct plan_time *edit)
 {
+    const struct need *n = &p->need;
     cJSON *root = cJSON_CreateObject(), *device = cJSON_AddObjectToObject(root, "device");
     cJSON_AddStringToObject(device, "name", d->name);
     cJSON_AddNumberToObject(device, "memory", (double)d->memory);
@@ -181,6 +208,7 @@ static bool print_json(const struct need *n, const struct device_info *d, bool f
     cJSON_AddNumberToObject(root, "device_bytes", (double)n->device);
     cJSON_AddNumberToObject(root, "reserved_bytes", (double)n->reserved);
     cJSON_AddNumberToObject(root, "host_bytes", (double)n->host);
+    cJSON_AddNumberToObject(root, "streamed_layers", p->run.streamed);
     cJSON_AddNumberToObject(root, "largest_bytes", (double)n->largest);
     cJSON_AddStringToObject(root, "largest_in", n->largest_in);
     cJSON_AddStringToObject(root, "peak", need_phase_names[n->peak]);
@@ -229,9 +257,9 @@ bool command_plan(const struct args *args)
               opened_files(&o, args->model) && plan_make(&plan, &o, args, &data);
     if (ok && args->measure) ok = plan_time(&plan, &o, args, &data, &time);
     if (ok && args->json)
-        ok = print_json(&plan.need, &o.dev.info, holds(&plan.need, &o.dev.info), &time);
+        ok = print_json(&plan, &o.dev.info, holds(&plan.need, &o.dev.info), &time);
     if (ok && !args->json) {
-        print(&plan.need, &o.dev.info);
+        print(&plan, &o.dev.info);
         print_time(&time, plan.hparams.steps);
     }
     ok = ok && plan_fits(&plan, &o.dev.info);

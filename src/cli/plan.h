@@ -15,6 +15,9 @@ struct plan {
 // the requests fail as they would in the run.
 bool plan_make(struct plan *plan, struct opened *o, const struct args *args,
                const struct dataset *data);
+// opened_start for commands that sum C or grad G, or make edits that are not known beforehand: with
+// --vram, room is left for MEMIT with O-Edit+ and requests of common length.
+bool plan_start(struct opened *o, const struct args *args);
 void plan_free(struct plan *plan);
 
 // Whether the device holds it; otherwise STATUS_NO_MEMORY, with the nearest setting that fits.

@@ -12,7 +12,7 @@
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/experiment.h"
-#include "cli/opened.h"
+#include "cli/plan.h"
 #include "cli/report.h"
 #include "cli/settings.h"
 
@@ -225,7 +225,7 @@ bool experiment_start(struct experiment_work *w, struct opened *o, const struct 
     interrupt_watch();
     return experiment_open(&w->file, name) &&
            charts_check(cJSON_GetObjectItem(w->file.root, "charts"), w->file.where, &w->keys) &&
-           data_open(w) && tasks_open(w) && checkpoints_read(w) && opened_start(o, args) &&
+           data_open(w) && tasks_open(w) && checkpoints_read(w) && plan_start(o, args) &&
            measures_read(w) && experiment_plan(w);
 }
 

@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/grad_text.h"
-#include "cli/opened.h"
+#include "cli/plan.h"
 #include "cli/settings.h"
 #include "edit/stats.h"
 #include "linalg/solve.h"
@@ -69,7 +69,7 @@ bool command_stats(const struct args *args)
     struct buffer *c = NULL;
     struct factor factor = {0};
     double condition = NAN;
-    bool ok = opened_start(&o, args) && settings_open(&h, args, &o.model.config) &&
+    bool ok = plan_start(&o, args) && settings_open(&h, args, &o.model.config) &&
               corpus_open(&corpus, &o, args, &h, h.stats_tokens) &&
               stats_moment(&o.model, &o.weights, &corpus, h.layer, &c) &&
               factor_new(&o.dev, c, o.model.config.ffn, h.ridge, &factor) &&
@@ -98,7 +98,7 @@ bool command_grad(const struct args *args)
     struct corpus corpus = {0};
     struct buffer *rows = NULL;
     float *values = NULL;
-    bool ok = grad_text_check(args) && opened_start(&o, args) &&
+    bool ok = grad_text_check(args) && plan_start(&o, args) &&
               settings_open(&h, args, &o.model.config) &&
               (h.grad_source ? grad_text_open(&corpus, args, &o.tokenizer, &h,
                                               args->tokens ? args->tokens : h.grad_tokens)

@@ -9,7 +9,7 @@
 #include "base/options.h"
 #include "base/status.h"
 #include "cli/commands.h"
-#include "cli/opened.h"
+#include "cli/plan.h"
 #include "cli/save.h"
 #include "cli/settings.h"
 #include "edit/finish.h"
@@ -281,7 +281,7 @@ bool command_try(const struct args *args)
 {
     struct opened o = {0};
     struct dialogue d = {.o = &o, .args = args};
-    bool ok = opened_start(&o, args) && (d.path = options_temporary_file()) &&
+    bool ok = plan_start(&o, args) && (d.path = options_temporary_file()) &&
               journal_writer_open(&d.writer, d.path) && talk(&d);
     if (o.dev.handle) editor_drop(&d);
     journal_writer_close(&d.writer);

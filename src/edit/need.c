@@ -1,10 +1,11 @@
+#include <math.h>
 #include <string.h>
 
 #include "base/status.h"
 #include "edit/need_work.h"
 #include "edit/stats.h"
 #include "linalg/range.h"
-#include "vk/buffer.h"
+#include "model/stream.h"
 
 const char *const need_phase_names[NEED_PHASES] = {
     "load", "tiles", "contexts", "own text", "C", "factor", "grad G", "directions", "start",
@@ -36,23 +37,27 @@ static void load(struct need_work *p)
         [PART_Q_BIAS] = true, [PART_K_BIAS] = true, [PART_V_BIAS] = true, [PART_O_BIAS] = true,
         [PART_GATE_BIAS] = true, [PART_UP_BIAS] = true, [PART_DOWN_BIAS] = true};
     enum { WORTH_TUNING = 32 << 20, OUTS = 1152, INNER = 768, SHARED = 64 }; // ops/tune.c
-    struct amount sum = {0}, tables = {0}, tiles = {0};
+    struct amount sum = {0}, left = {0}, slots = {0}, tables = {0}, tiles = {0};
     for (int part = 0; part < PART_COUNT; part++)
         for (uint32_t i = 0; i < (part < PART_ATTN_NORM ? 1 : p->c->layers); i++) {
             const struct tensor *t = weights_part(p->run->weights, (enum part)part, i);
             if (!t || part == PART_ROPE_FREQS || (part == PART_OUTPUT && p->c->tied)) continue;
-            amount_add(&sum, need_stored(p, t), 1);
+            const bool streamed = part >= PART_ATTN_NORM && !vector[part] && i < p->run->streamed;
+            amount_add(streamed ? &left : &sum, need_stored(p, t), 1);
             if (vector[part] && t->dtype != DTYPE_F32) amount_add(&sum, 4 * t->cols, 1);
         }
+    const uint64_t slot = stream_slot(p->run->weights, p->run->streamed);
+    if (slot) amount_add(&slots, slot, STREAM_SLOTS);
     const uint64_t positions = p->c->context && p->c->context < MODEL_POSITIONS ? p->c->context
                                                                                 : MODEL_POSITIONS;
     amount_add(&tables, positions * p->c->head_dim * 4, 1);
     amount_add(&tables, 4 * MODEL_IOTA, 1);
     need_item(p->need, "weights as stored", FROM(NEED_LOAD), sum, 0);
+    need_item(p->need, "slots of streamed layers", FROM(NEED_LOAD), slots, 0);
     need_item(p->need, "tables", FROM(NEED_LOAD), tables, 0);
     amount_add(&tiles, 4ull * OUTS * INNER, 1);
     amount_add(&tiles, 4ull * OUTS * SHARED, 1);
-    if (sum.bytes + tables.bytes >= WORTH_TUNING)
+    if (sum.bytes + left.bytes + tables.bytes >= WORTH_TUNING)
         need_item(p->need, "timing of products", AT(NEED_TILES), tiles, 0);
 }
 
@@ -248,6 +253,28 @@ bool need_of(struct need *need, const struct need_run *run)
     need_edits(&p);
     sum_up(need);
     return true;
+}
+
+// A run is not to fail on its way because its plan was a little short.
+static const double MIB_HUNDREDTH = (1 << 20) / 100.0;
+
+static uint64_t with_margin(const struct need *need)
+{
+    return need->device + need->device / 8;
+}
+
+bool need_within(struct need *need, struct need_run *run, uint64_t limit)
+{
+    const uint32_t layers = run->weights->config.layers;
+    bool ok = true;
+    for (run->streamed = 0; (ok = need_of(need, run)) && with_margin(need) > limit; run->streamed++) {
+        if (run->streamed < layers) continue;
+        const double least = ceil((double)with_margin(need) / MIB_HUNDREDTH) / 100;
+        return fail(STATUS_NO_MEMORY, "--vram: got %.2f MiB, wanted %.2f, which this run takes in "
+                                      "its phase '%s' with all layers streamed",
+                    (double)limit / (1 << 20), least, need_phase_names[need->peak]);
+    }
+    return ok;
 }
 
 bool need_request(struct need_request *r, const struct tokenizer *tokenizer,

@@ -53,6 +53,7 @@ struct need_run {
     bool text;       // false: the model's own samples
     bool rounded;    // the edited matrix is not written as f32
     bool as_q4;      // counts the model as if it were stored as Q4_0
+    uint32_t streamed; // layers that are read from the file when they are used (model/stream.h)
 };
 
 bool need_request(struct need_request *r, const struct tokenizer *tokenizer,
@@ -61,3 +62,7 @@ bool need_request(struct need_request *r, const struct tokenizer *tokenizer,
 // count as long as they are asked for; directions and null spaces of which only a run can tell the
 // size count as large as they can be.
 bool need_of(struct need *need, const struct need_run *run);
+
+// The fewest layers to be streamed, in run->streamed, so that the device's part and an eighth of it
+// are `limit` bytes at most, and what the run then needs. STATUS_NO_MEMORY: not even with all.
+bool need_within(struct need *need, struct need_run *run, uint64_t limit);

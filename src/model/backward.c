@@ -1,6 +1,7 @@
 #include "model/backward.h"
 
 #include "model/attention.h"
+#include "model/stream.h"
 
 // Scratch of the largest gemm_backward.
 static uint64_t parts_size(const struct model *model, uint32_t rows)
@@ -124,6 +125,7 @@ void backward_layers(struct cmd *cmd, const struct model *model, const struct ba
         const struct act *act = &acts->layers[layer - acts->from];
         fbuf normed = grads->dim->address;
         cmd_part(cmd, "layer", layer);
+        stream_layer(cmd, model, layer);
         ffn_back(cmd, model, act, l, grads, rows);
         gemm_backward(cmd, grads->stream->address, l->attn_output, 0, grads->queries->address,
                       rows, parts);

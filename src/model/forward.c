@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "model/attention.h"
+#include "model/stream.h"
 
 static bool act_new(struct act *act, const struct model *model, uint64_t rows)
 {
@@ -110,6 +111,7 @@ void forward_attend(struct cmd *cmd, const struct model *model, const struct bat
     fbuf stream = acts->stream[layer - acts->from]->address, normed = acts->normed->address;
     fbuf k = cache->k[layer - cache->from]->address, v = cache->v[layer - cache->from]->address;
     uint32_t rows = batch->rows;
+    stream_layer(cmd, model, layer);
     norm(cmd, model, stream, l->attn_norm, normed, rows);
     project(cmd, model, normed, l->q, l->q_bias, 0, act->q->address, rows);
     project(cmd, model, normed, l->k, l->k_bias, 0, acts->k->address, rows);
@@ -132,6 +134,7 @@ void forward_gate(struct cmd *cmd, const struct model *model, const struct acts 
 {
     const struct layer *l = &model->layers[layer];
     const struct act *act = &acts->layers[layer - acts->from];
+    stream_layer(cmd, model, layer);
     norm(cmd, model, act->mid->address, l->ffn_norm, acts->normed->address, rows);
     fbuf normed = acts->normed->address;
     project(cmd, model, normed, l->gate, l->gate_bias, 0, act->gate->address, rows);
@@ -153,6 +156,7 @@ void forward_down(struct cmd *cmd, const struct model *model, uint32_t layer, fb
                   fbuf y, uint32_t rows)
 {
     const struct layer *l = &model->layers[layer];
+    stream_layer(cmd, model, layer);
     project(cmd, model, key, l->down, l->down_bias, mid, y, rows);
 }
 

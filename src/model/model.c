@@ -6,8 +6,19 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "model/stream.h"
 
 enum { FINITE_GROUPS = 256 };
+
+const enum part layer_parts[LAYER_MATRICES] = {PART_Q,        PART_K,      PART_V, PART_ATTN_OUTPUT,
+                                               PART_FFN_GATE, PART_FFN_UP, PART_FFN_DOWN};
+
+struct weight *layer_matrix(struct layer *l, size_t i)
+{
+    struct weight *const all[LAYER_MATRICES] = {
+        &l->q, &l->k, &l->v, &l->attn_output, &l->gate, &l->up, l->edited ? &l->stored : &l->down};
+    return all[i];
+}
 
 static bool keep(struct model *model, struct buffer *buffer)
 {
@@ -104,24 +115,32 @@ static bool upload_weight(struct model *model, enum part part, uint32_t layer, s
     return upload(model, t, &w->data);
 }
 
+// A streamed layer's matrices are checked here, once; another layer's then take their place.
+static bool stream_check(struct model *model, uint32_t i)
+{
+    bool ok = stream_load(model, i);
+    for (size_t k = 0; ok && k < LAYER_MATRICES; k++)
+        ok = tensor_finite(model, weights_part(model->weights, layer_parts[k], i),
+                           layer_matrix(&model->layers[i], k)->data);
+    return ok;
+}
+
 static bool upload_layer(struct model *model, uint32_t i)
 {
     struct layer *l = &model->layers[i];
-    return upload_vector(model, PART_ATTN_NORM, i, &l->attn_norm) &&
-           upload_vector(model, PART_FFN_NORM, i, &l->ffn_norm) &&
-           upload_vector(model, PART_Q_BIAS, i, &l->q_bias) &&
-           upload_vector(model, PART_K_BIAS, i, &l->k_bias) &&
-           upload_vector(model, PART_V_BIAS, i, &l->v_bias) &&
-           upload_vector(model, PART_O_BIAS, i, &l->o_bias) &&
-           upload_vector(model, PART_GATE_BIAS, i, &l->gate_bias) &&
-           upload_vector(model, PART_UP_BIAS, i, &l->up_bias) &&
-           upload_vector(model, PART_DOWN_BIAS, i, &l->down_bias) &&
-           upload_weight(model, PART_Q, i, &l->q) && upload_weight(model, PART_K, i, &l->k) &&
-           upload_weight(model, PART_V, i, &l->v) &&
-           upload_weight(model, PART_ATTN_OUTPUT, i, &l->attn_output) &&
-           upload_weight(model, PART_FFN_GATE, i, &l->gate) &&
-           upload_weight(model, PART_FFN_UP, i, &l->up) &&
-           upload_weight(model, PART_FFN_DOWN, i, &l->down);
+    bool ok = upload_vector(model, PART_ATTN_NORM, i, &l->attn_norm) &&
+              upload_vector(model, PART_FFN_NORM, i, &l->ffn_norm) &&
+              upload_vector(model, PART_Q_BIAS, i, &l->q_bias) &&
+              upload_vector(model, PART_K_BIAS, i, &l->k_bias) &&
+              upload_vector(model, PART_V_BIAS, i, &l->v_bias) &&
+              upload_vector(model, PART_O_BIAS, i, &l->o_bias) &&
+              upload_vector(model, PART_GATE_BIAS, i, &l->gate_bias) &&
+              upload_vector(model, PART_UP_BIAS, i, &l->up_bias) &&
+              upload_vector(model, PART_DOWN_BIAS, i, &l->down_bias);
+    if (model->stream && i < model->stream->layers) return ok && stream_check(model, i);
+    for (size_t k = 0; ok && k < LAYER_MATRICES; k++)
+        ok = upload_weight(model, layer_parts[k], i, layer_matrix(l, k));
+    return ok;
 }
 
 // Angles of rotary positions, pos / base^(2i / dim) / factor_i, as a table: the same on every
@@ -172,6 +191,12 @@ static bool iota_make(struct model *model)
 
 bool model_open(struct model *model, struct device *dev, const struct weights *weights)
 {
+    return model_open_streamed(model, dev, weights, 0);
+}
+
+bool model_open_streamed(struct model *model, struct device *dev, const struct weights *weights,
+                         uint32_t streamed)
+{
     *model = (struct model){.dev = dev, .weights = weights, .config = weights->config};
     const struct config *c = &model->config;
     if (c->head_dim % 4 != 0 || c->head_dim > 256)
@@ -182,6 +207,7 @@ bool model_open(struct model *model, struct device *dev, const struct weights *w
                     weights->path, c->dim, c->ffn);
     model->layers = mem_new(c->layers, sizeof *model->layers, "the layers");
     bool ok = model->layers && iota_make(model) && rope_table(model) &&
+              (streamed == 0 || stream_open(model, streamed)) &&
               upload_weight(model, PART_EMBED, 0, &model->embed) &&
               upload_vector(model, PART_OUTPUT_NORM, 0, &model->output_norm);
     struct progress bar;
@@ -200,6 +226,7 @@ bool model_open(struct model *model, struct device *dev, const struct weights *w
 void model_close(struct model *model)
 {
     if (!model->dev) return;
+    stream_close(model);
     for (size_t i = 0; i < model->buffer_count; i++) buffer_free(model->dev, &model->buffers[i]);
     buffer_free(model->dev, &model->rope);
     buffer_free(model->dev, &model->iota);
@@ -240,11 +267,9 @@ bool model_restore(struct model *model)
 uint32_t model_dtypes(const struct model *model)
 {
     uint32_t types = 1u << DTYPE_F32 | 1u << model->head.dtype; // the edited matrix is F32
-    for (uint32_t i = 0; i < model->config.layers; i++) {
-        const struct layer *l = &model->layers[i];
-        const struct weight all[] = {l->q, l->k, l->v, l->attn_output, l->gate, l->up, l->down};
-        for (size_t j = 0; j < sizeof all / sizeof *all; j++) types |= 1u << all[j].dtype;
-    }
+    for (uint32_t i = 0; i < model->config.layers; i++)
+        for (size_t k = 0; k < LAYER_MATRICES; k++)
+            types |= 1u << layer_matrix(&model->layers[i], k)->dtype;
     return types;
 }
 
@@ -269,6 +294,7 @@ void model_unedit(struct model *model)
         layer->down = layer->stored;
         buffer_free(model->dev, &layer->edited);
     }
+    stream_forget(model); // a slot may lack the matrix that was edited
 }
 
 void model_exchange(struct model *model, uint32_t layer, struct buffer **matrix)

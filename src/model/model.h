@@ -16,6 +16,13 @@ struct layer {
     struct buffer *edited; // down as f32 [dim, ffn], in its place; NULL: it is as the file has it
 };
 
+enum { LAYER_MATRICES = 7 };
+extern const enum part layer_parts[LAYER_MATRICES]; // q to down
+// A layer's matrix as the file has it.
+struct weight *layer_matrix(struct layer *layer, size_t i);
+
+struct stream; // of model/stream.h
+
 struct model {
     struct device *dev;
     const struct weights *weights;
@@ -28,6 +35,7 @@ struct model {
     struct buffer *rope;  // [positions, head_dim / 2, (cos, sin)]
     struct buffer *iota;  // 0, 1, 2, ... [IOTA]
     uint32_t positions;   // longest text that fits
+    struct stream *stream; // NULL: all layers are kept on the device
 };
 
 enum { MODEL_IOTA = 65536 };
@@ -35,6 +43,9 @@ enum { MODEL_POSITIONS = 8192 }; // at most, of the table of rotary angles
 
 // Uploads all weights. NaN or infinity in one fails with the tensor's name.
 bool model_open(struct model *model, struct device *dev, const struct weights *weights);
+// The same, of which layers [0, streamed) are read from the file whenever they are used.
+bool model_open_streamed(struct model *model, struct device *dev, const struct weights *weights,
+                         uint32_t streamed);
 void model_close(struct model *model);
 
 // The types of the weight matrices, a bit each (bit n: dtype n of io/weights.h).

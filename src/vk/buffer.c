@@ -230,6 +230,13 @@ static bool buffer_make(struct device *dev, uint64_t bytes, bool staging, const 
                         struct buffer **out)
 {
     *out = NULL;
+    if (dev->limit && !staging && dev->bytes_used + buffer_room(bytes) > dev->limit)
+        return fail(STATUS_NO_MEMORY,
+                    "%s: --vram is too little for %s: wanted %llu MiB more, %llu MiB of %llu MiB "
+                    "are in use",
+                    device_phase(dev), name, (unsigned long long)(bytes >> 20) + 1,
+                    (unsigned long long)(dev->bytes_used >> 20),
+                    (unsigned long long)(dev->limit >> 20));
     struct buffer *buffer = mem_new(1, sizeof *buffer, name);
     if (!buffer) return false;
     buffer->name = name;

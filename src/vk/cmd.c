@@ -32,11 +32,15 @@ struct segment {
     const char *traced; // with a trace: the one operator in it, and what it writes
     struct buffer *written[CMD_POINTERS_MAX];
     uint32_t written_count;
+    cmd_act *act; // of the host, before it is submitted
+    void *user;
+    uint32_t number;
+    size_t after; // the pieces that act waits for
 };
 
 void cmd_start(struct cmd *cmd, struct device *dev, bool replayed)
 {
-    *cmd = (struct cmd){.dev = dev, .replayed = replayed};
+    *cmd = (struct cmd){.dev = dev, .replayed = replayed, .serial = ++dev->recordings};
 }
 
 void cmd_part(struct cmd *cmd, const char *part, uint32_t number)
@@ -135,9 +139,20 @@ static bool segment_close(struct cmd *cmd)
     return device_check(cmd->dev, cmd->dev->vk.vkEndCommandBuffer(segment->commands), "recording");
 }
 
+static bool segment_wait(struct cmd *cmd, struct segment *segment);
+
+static bool segment_act(struct cmd *cmd, const struct segment *segment)
+{
+    bool ok = true;
+    if (!segment->act) return true;
+    for (size_t i = 0; ok && i < segment->after; i++) ok = segment_wait(cmd, &cmd->segments[i]);
+    return ok && segment->act(segment->user, segment->number);
+}
+
 static bool segment_submit(struct cmd *cmd, struct segment *segment)
 {
     struct device *dev = cmd->dev;
+    if (!segment_act(cmd, segment)) return false;
     VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
                            .commandBufferCount = 1,
                            .pCommandBuffers = &segment->commands};
@@ -299,6 +314,26 @@ void cmd_dispatch(struct cmd *cmd, const struct dispatch *dispatch)
         cmd->dev->recorded(cmd->dev->recorded_user, cmd, dispatch);
 }
 
+size_t cmd_pieces(const struct cmd *cmd)
+{
+    return cmd->segment_count;
+}
+
+void cmd_host(struct cmd *cmd, size_t after, cmd_act *act, void *user, uint32_t number)
+{
+    if (cmd->failed) return;
+    enum host before = account_host(&cmd->dev->account, HOST_RECORD);
+    cmd->failed = (cmd->open && !(cmd->replayed ? segment_close(cmd) : segment_send(cmd))) ||
+                  !segment_open(cmd);
+    account_host(&cmd->dev->account, before);
+    if (cmd->failed) return;
+    struct segment *segment = &cmd->segments[cmd->segment_count - 1];
+    segment->act = act;
+    segment->user = user;
+    segment->number = number;
+    segment->after = after;
+}
+
 static void segments_drop(struct cmd *cmd)
 {
     enum host before = account_host(&cmd->dev->account, HOST_RECORD);
@@ -307,6 +342,7 @@ static void segments_drop(struct cmd *cmd)
     cmd->segment_count = cmd->waited = 0;
     cmd->open = false;
     cmd->cost = cmd->total_cost = 0;
+    cmd->serial = ++cmd->dev->recordings;
 }
 
 void cmd_free(struct cmd *cmd)

@@ -26,6 +26,7 @@ struct cmd {
     double cost;       // flops + bytes in the open segment
     double total_cost; // of the whole recording
     uint32_t epoch;    // device-wide number of the last barrier
+    uint64_t serial;   // of this recording, on this device
     const char *part;  // of the computation, for messages, as cmd_part said; NULL: none
     uint32_t number;
     bool open, failed, replayed;
@@ -43,6 +44,14 @@ void cmd_part(struct cmd *cmd, const char *part, uint32_t number);
 // Records one dispatch. A failure is kept and returned by cmd_end or cmd_run_once, so that callers
 // record without looking.
 void cmd_dispatch(struct cmd *cmd, const struct dispatch *dispatch);
+
+// Has the host do something before what is recorded from now on is submitted, at every run: first it
+// waits for the pieces before `after`, then it calls act, whose failure ends the run. Pieces behind
+// those may still be running.
+typedef bool cmd_act(void *user, uint32_t number);
+void cmd_host(struct cmd *cmd, size_t after, cmd_act *act, void *user, uint32_t number);
+// How many pieces there are, the open one with them: what is recorded so far is in these.
+size_t cmd_pieces(const struct cmd *cmd);
 
 // Runs what has been recorded, waits for it and empties the recording.
 bool cmd_run_once(struct cmd *cmd);

@@ -76,6 +76,8 @@ struct device {
     struct hazard *hazard;  // of vk/hazard.h, NULL unless asked for
     struct account account; // where time and work go
     uint32_t epoch; // barriers recorded so far; recordings must not be interleaved
+    uint64_t recordings; // begun so far
+    uint64_t limit; // bytes that buffers may take; 0: what the device has
     uint32_t validation_errors;
     bool inspect, strict;
     bool stuck; // a submit has not come back: nothing is waited for or given back any more
