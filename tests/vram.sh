@@ -14,7 +14,7 @@ least() {
 
 # within LIMIT COMMAND...: some layers are streamed, and the device's memory was enough.
 within() {
-    local limit=$1 most
+    local limit=$1
     shift
     right "$@" -v --vram "${limit}M"
     matches "^[1-9][0-9]* of [0-9]+ layers are streamed$" err.txt
@@ -42,6 +42,11 @@ for precision in fast strict; do
     within "$few" "${edit[@]}" --guard oedit-plus -o few.gguf
     same kept.gguf few.gguf
     same kept.gguf.journal few.gguf.journal
+    # What the plan says of it; the plan's limit has an eighth of room.
+    right "$oedit" plan "${edit[@]:2}" --guard oedit-plus --vram "${few}M" --json
+    planned=$(sed -nE 's/^[[:space:]]*"device_bytes":[[:space:]]*([0-9]+),$/\1/p' out.txt | head -1)
+    awk "BEGIN {exit !(0.85 * $most < $planned && $planned < 1.15 * $most)}" ||
+        wrong "planned $planned bytes, took $most"
     few=$(least "${edit[@]}" --guard oedit --optimizer gauss-newton --layers 0,3 -o few2.gguf)
     within "$few" "${edit[@]}" --guard oedit --optimizer gauss-newton --layers 0,3 -o few2.gguf
     same kept2.gguf.journal few2.gguf.journal
