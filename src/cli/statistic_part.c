@@ -11,9 +11,9 @@
 
 static const char hex[] = "0123456789abcdef";
 
-static uint64_t floats_of(const struct statistic *s)
+static uint32_t rows_of(const struct statistic *s)
 {
-    return (uint64_t)(s->grad ? s->origin.dim : s->origin.ffn) * s->origin.ffn;
+    return s->grad ? s->origin.dim : s->origin.ffn;
 }
 
 // What shards of one whole have in common.
@@ -45,7 +45,7 @@ static bool part_write(const struct tree *tree, const cJSON *about, const char *
     bool ok = part_start(&out, path, about);
     if (!ok) return false;
     for (uint32_t i = 0; ok && i < tree->count; i++)
-        ok = !tree->nodes[i].sum || part_add(&out, tree->nodes[i].sum, 4 * tree->n);
+        ok = !tree->nodes[i].sum || part_add(&out, tree->nodes[i].sum, 4 * tree->kept);
     return part_end(&out, ok);
 }
 
@@ -123,10 +123,11 @@ bool statistic_read(const struct part_file *part, struct statistic *s)
 // The part has as many numbers as its nodes need.
 static bool size_check(const struct part_file *part, const struct statistic *s)
 {
+    const uint64_t each = 4 * tree_kept(rows_of(s), s->origin.ffn, !s->grad);
     uint64_t wanted = 0;
     for (uint32_t at = part->first, count; at < part->end; at += count) {
         count = tree_node_at(at, part->end);
-        if (tree_filled(at, count, s->batches)) wanted += 4 * floats_of(s);
+        if (tree_filled(at, count, s->batches)) wanted += each;
     }
     return part->bytes == wanted ||
            fail(STATUS_BAD_DATA, "%s has %" PRIu64 " bytes of sums, wanted %" PRIu64 " for leaves "
@@ -136,14 +137,14 @@ static bool size_check(const struct part_file *part, const struct statistic *s)
 
 static bool part_put(const struct part_file *part, const struct statistic *s, struct tree *tree)
 {
-    const uint8_t *data = part->numbers;
+    const float *data = (const float *)(const void *)part->numbers; // aligned, see part_start
     bool ok = true;
     for (uint32_t at = part->first, count; ok && at < part->end; at += count) {
         count = tree_node_at(at, part->end);
         const bool filled = tree_filled(at, count, s->batches);
         if (filled) {
-            ok = buffer_write(tree->dev, tree->sum, 0, data, 4 * tree->n);
-            data += 4 * tree->n;
+            ok = tree_load(tree, data);
+            data += tree->kept;
         }
         ok = ok && tree_put(tree, at, count, filled);
     }
@@ -176,7 +177,7 @@ bool statistic_merge(struct part_file *const *parts, uint32_t count, const struc
     for (uint32_t i = 0; ok && i < count; i++) ok = size_check(parts[i], &s);
     if (!ok) return false;
     with.precision = s.origin.strict;
-    ok = opened_device(&o, &with) && tree_new(&tree, &o.dev, floats_of(&s));
+    ok = opened_device(&o, &with) && tree_new(&tree, &o.dev, rows_of(&s), s.origin.ffn, !s.grad);
     for (uint32_t i = 0; ok && i < count; i++) ok = part_put(parts[i], &s, &tree);
     ok = ok && tree_take(&tree, &sum);
     if (ok) log_say("%s of layer %u from %u parts", s.grad ? "grad G" : "C", s.origin.layer, count);

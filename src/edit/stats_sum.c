@@ -310,7 +310,7 @@ static bool leaves_sum(struct summing *s, const struct batches *b, struct leaves
     for (uint32_t leaf = leaves.first; ok && leaf < leaves.end; leaf++) {
         uint32_t first, end, rows;
         tree_leaf(leaf, b->count, &first, &end);
-        ok = first == end || zero(s->model->dev, tree->sum, tree->n);
+        ok = first == end || zero(s->model->dev, tree->sum, (uint64_t)tree->rows * tree->cols);
         for (uint32_t i = first; ok && i < end; i++) {
             const uint32_t count = take_blocks(s->corpus, b->first[i], sequences, &rows);
             ok = interrupt_check() &&
@@ -327,11 +327,11 @@ static bool leaves_sum(struct summing *s, const struct batches *b, struct leaves
 bool stats_moment_sum(struct model *model, const struct corpus *corpus, uint32_t layer,
                       struct leaves leaves, struct tree *tree)
 {
-    const uint64_t ffn = model->config.ffn;
+    const uint32_t ffn = model->config.ffn;
     struct summing s = {.model = model, .corpus = corpus, .layer = layer};
     struct batches batches = {0};
     uint32_t words[FAULT_WORDS] = {0};
-    bool ok = batches_cut(&batches, corpus, false) && tree_new(tree, model->dev, ffn * ffn) &&
+    bool ok = batches_cut(&batches, corpus, false) && tree_new(tree, model->dev, ffn, ffn, true) &&
               zeroed(model->dev, FAULT_WORDS, "a fault", &s.fault) &&
               leaves_sum(&s, &batches, leaves, moment_batch, "statistics C", tree) &&
               buffer_read(model->dev, s.fault, 0, words, sizeof words);
@@ -349,7 +349,7 @@ bool stats_gradient_sum(struct model *model, const struct corpus *corpus, uint32
     struct summing s = {.model = model, .corpus = corpus, .layer = layer};
     struct batches batches = {0};
     bool ok = batches_cut(&batches, corpus, true) &&
-              tree_new(tree, model->dev, (uint64_t)model->config.dim * model->config.ffn) &&
+              tree_new(tree, model->dev, model->config.dim, model->config.ffn, false) &&
               leaves_sum(&s, &batches, leaves, gradient_batch, "gradient G", tree);
     *loss = s.gradient.targets ? s.gradient.loss / s.gradient.targets : 0;
     free(batches.first);

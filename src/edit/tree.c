@@ -1,14 +1,23 @@
 #include "edit/tree.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "ops/ops.h"
 
-bool tree_new(struct tree *t, struct device *dev, uint64_t n)
+enum { PIECE = 1 << 20 }; // floats that are unfolded at a time
+
+uint64_t tree_kept(uint32_t rows, uint32_t cols, bool lower)
 {
-    *t = (struct tree){.dev = dev, .n = n};
-    return buffer_new(dev, n * sizeof(float), "a sum over text", &t->sum);
+    return lower ? (uint64_t)rows * (rows + 1) / 2 : (uint64_t)rows * cols;
+}
+
+bool tree_new(struct tree *t, struct device *dev, uint32_t rows, uint32_t cols, bool lower)
+{
+    *t = (struct tree){.dev = dev, .rows = rows, .cols = cols, .lower = lower,
+                       .kept = tree_kept(rows, cols, lower)};
+    return buffer_new(dev, (uint64_t)rows * cols * sizeof(float), "a sum over text", &t->sum);
 }
 
 void tree_free(struct tree *t)
@@ -45,16 +54,49 @@ static bool siblings(const struct tree_node *left, uint32_t first, uint32_t coun
     return left->count == count && left->first % (2 * count) == 0 && left->first + count == first;
 }
 
+// Between a device's [rows, cols] and what is kept of it; zero above the diagonal.
+static bool move(struct tree *t, struct buffer *buffer, float *kept, const float *from)
+{
+    const uint64_t cols = t->cols;
+    if (!t->lower)
+        return from ? buffer_write(t->dev, buffer, 0, from, t->kept * sizeof *from)
+                    : buffer_read(t->dev, buffer, 0, kept, t->kept * sizeof *kept);
+    const uint32_t some = cols < PIECE ? (uint32_t)(PIECE / cols) : 1; // rows
+    float *piece = mem_new(some * cols, sizeof *piece, "some rows");
+    bool ok = piece != NULL;
+    for (uint32_t row = 0; ok && row < t->rows; row += some) {
+        const uint32_t count = t->rows - row < some ? t->rows - row : some;
+        const uint64_t at = row * cols * sizeof *piece, bytes = count * cols * sizeof *piece;
+        ok = from || buffer_read(t->dev, buffer, at, piece, bytes);
+        for (uint64_t i = 0, wide = row + 1; ok && i < count; i++, wide++) {
+            if (from) memcpy(piece + i * cols, from, wide * sizeof *piece);
+            else memcpy(kept, piece + i * cols, wide * sizeof *piece);
+            if (from) from += wide;
+            else kept += wide;
+        }
+        ok = ok && (!from || buffer_write(t->dev, buffer, at, piece, bytes));
+    }
+    free(piece);
+    return ok;
+}
+
+bool tree_load(struct tree *t, const float *kept)
+{
+    return move(t, t->sum, NULL, kept);
+}
+
 // sum += the host's. Addition commutes, so it does not matter which of the two lies where.
 static bool join(struct tree *t, const float *host)
 {
+    const uint64_t n = (uint64_t)t->rows * t->cols;
     struct buffer *other = NULL;
     struct cmd cmd;
-    bool ok = buffer_from(t->dev, host, t->n * sizeof(float), "another sum over text", &other);
+    bool ok = buffer_new(t->dev, n * sizeof(float), "another sum over text", &other) &&
+              move(t, other, NULL, host);
     cmd_start(&cmd, t->dev, false);
     if (ok) {
         op_axpby(&cmd, (struct axpby_args){.x = other->address, .y = t->sum->address,
-                                           .n = (uint)t->n, .alpha = 1, .beta = 1});
+                                           .n = (uint)n, .alpha = 1, .beta = 1});
         ok = cmd_run_once(&cmd);
     }
     cmd_free(&cmd);
@@ -64,8 +106,8 @@ static bool join(struct tree *t, const float *host)
 
 static bool fetch(struct tree *t, struct tree_node *node)
 {
-    node->sum = mem_new(t->n, sizeof *node->sum, "a sum over text");
-    return node->sum && buffer_read(t->dev, t->sum, 0, node->sum, t->n * sizeof *node->sum);
+    node->sum = mem_new(t->kept, sizeof *node->sum, "a sum over text");
+    return node->sum && move(t, t->sum, node->sum, NULL);
 }
 
 bool tree_put(struct tree *t, uint32_t first, uint32_t count, bool filled)
@@ -75,7 +117,7 @@ bool tree_put(struct tree *t, uint32_t first, uint32_t count, bool filled)
     while (ok && t->count && siblings(&t->nodes[t->count - 1], first, count)) {
         struct tree_node left = t->nodes[--t->count];
         if (host) { // of two nodes further left; the one between had none
-            ok = buffer_write(t->dev, t->sum, 0, host, t->n * sizeof *host);
+            ok = tree_load(t, host);
             free(host);
             host = NULL;
             filled = true;
@@ -103,11 +145,11 @@ bool tree_take(struct tree *t, struct buffer **sum)
 {
     bool ok = true;
     if (!t->whole && t->count && t->nodes[0].sum)
-        ok = buffer_write(t->dev, t->sum, 0, t->nodes[0].sum, t->n * sizeof(float));
+        ok = tree_load(t, t->nodes[0].sum);
     else if (!t->whole) {
         struct cmd cmd;
         cmd_start(&cmd, t->dev, false);
-        op_fill(&cmd, (struct fill_args){.y = t->sum->address, .n = (uint)t->n, .value = 0});
+        op_fill(&cmd, (struct fill_args){.y = t->sum->address, .n = t->rows * t->cols, .value = 0});
         ok = cmd_run_once(&cmd);
         cmd_free(&cmd);
     }
