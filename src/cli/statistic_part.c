@@ -64,9 +64,10 @@ bool statistic_shard(struct opened *o, const struct statistic *s, const struct a
             TREE_LEAVES, corpus->count, corpus->source);
     cJSON *about = shard_about(o, shard, command, TREE_LEAVES, of_make(s));
     cJSON_AddStringToObject(about, "source", corpus->source);
-    bool ok = (s->grad ? stats_gradient_sum(&o->model, corpus, s->origin.layer, leaves, &tree, &loss)
-                       : stats_moment_sum(&o->model, corpus, s->origin.layer, leaves, &tree)) &&
-              tree_fetch(&tree) && part_write(&tree, about, path);
+    const uint32_t layer = s->origin.layer;
+    bool ok = s->grad ? stats_gradient_sum(&o->model, corpus, layer, leaves, &tree, &loss)
+                      : stats_moment_sum(&o->model, corpus, layer, leaves, &tree);
+    ok = ok && tree_fetch(&tree) && part_write(&tree, about, path);
     if (ok && args->json) {
         cJSON_AddStringToObject(about, "out", path);
         ok = json_put(about, true);
