@@ -24,10 +24,10 @@ static cJSON *of_make(const struct statistic *s)
     cJSON *of = cJSON_CreateObject();
     cJSON_AddStringToObject(of, "model", o->model);
     cJSON_AddNumberToObject(of, "layer", o->layer);
-    snprintf(text, sizeof text, "%016" PRIx64, o->text);
-    cJSON_AddStringToObject(of, "text", text);
     cJSON_AddNumberToObject(of, "tokens", o->tokens);
     cJSON_AddNumberToObject(of, "block", s->block);
+    snprintf(text, sizeof text, "%016" PRIx64, o->text);
+    cJSON_AddStringToObject(of, "text", text);
     cJSON_AddNumberToObject(of, "statements", s->statements);
     cJSON_AddNumberToObject(of, "batches", s->batches);
     snprintf(text, sizeof text, "%" PRIu64, s->seed);
