@@ -114,7 +114,11 @@ bool statistic_read(const struct part_file *part, struct statistic *s)
     o->text = strtoull(text, NULL, 16);
     o->strict = precision[0] == 's';
     snprintf(o->source, sizeof o->source, "%s", part_note(part, "source"));
-    if (!s->grad) return part_number(part, "ridge", &s->ridge);
+    if (!s->grad)
+        return part_number(part, "ridge", &s->ridge) &&
+               ((s->ridge >= 0 && s->ridge <= 1e6) ||
+                fail(STATUS_BAD_DATA, "%s: its 'ridge' is %g, wanted 0 to 1e6", part->path,
+                     s->ridge));
     if (!small(part, "directions", 1, o->dim, &s->directions)) return false;
     return s->directions == o->dim || range_fits(o->dim, o->ffn, s->directions) ||
            fail(STATUS_BAD_DATA, "%s: %u directions of a matrix [%u, %u] are too many for probes",
