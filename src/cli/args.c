@@ -72,6 +72,7 @@ static const struct option table[] = {
     {"seeds", 0, OPTION_TEXT, AT(seeds), "LIST", "as in 0,1,2: each run once a seed [the experiment's]", C_EXPERIMENT, 0, 0},
     {"only", 0, OPTION_TEXT, AT(only), "LIST", "of its runs, by their names", C_DEMO | C_EXPERIMENT, 0, 0},
     {"set", 0, OPTION_TEXT, AT(set), "LIST", "NAME=VALUE,...: options of oedit edit, in all runs", C_EXPERIMENT, 0, 0},
+    {"stage", 0, OPTION_CHOICE, AT(stage), "all|before|runs|after", "unedited scores; runs, beside other processes; tables (docs/cluster.md) [all]", C_EXPERIMENT, 0, 0},
     {"report", 0, OPTION_FLAG, AT(report), "", "also write report.html there (oedit report)", C_EXPERIMENT, 0, 0},
     {"list", 0, OPTION_FLAG, AT(list), "", "the experiments that the program knows, or one's runs", C_EXPERIMENT, 0, 0},
     {"filter", 0, OPTION_TEXT, AT(filter), "WORDS", "N, N-M, subject=TEXT, target=TEXT, or a part of either", C_LOG, 0, 0},
