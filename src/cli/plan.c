@@ -175,6 +175,7 @@ static bool print_json(const struct need *n, const struct device_info *d, bool f
 {
     cJSON *root = cJSON_CreateObject(), *device = cJSON_AddObjectToObject(root, "device");
     cJSON_AddStringToObject(device, "name", d->name);
+    cJSON_AddStringToObject(device, "type", d->type);
     cJSON_AddNumberToObject(device, "memory", (double)d->memory);
     cJSON_AddNumberToObject(device, "allocation", (double)d->allocation);
     cJSON_AddBoolToObject(root, "fits", fits);
