@@ -177,36 +177,43 @@ static bool measures_read(const struct part_file *part, unsigned *which)
     return fail(STATUS_BAD_DATA, "%s: its 'measures' is '%s'", part->path, list);
 }
 
+// All of it but the numbers: nothing is allocated.
 static bool evaluation_read(const struct part_file *part, struct evaluation *e)
 {
     uint64_t whole, requests, tokens, block;
-    unsigned which;
     *e = (struct evaluation){0};
     if (!part_whole(part, "whole", 1, UINT32_MAX, &whole) ||
         !part_whole(part, "requests", 0, whole, &requests) ||
         !part_whole(part, "tokens", 0, UINT32_MAX, &tokens) ||
         !part_whole(part, "block", tokens ? 2 : 0, UINT32_MAX, &block) ||
-        !measures_read(part, &which) || !evaluation_new(e, which, (uint32_t)requests) ||
-        (tokens && !losses_new(&e->losses, UINT32_MAX, (uint32_t)tokens, (uint32_t)block)))
+        !measures_read(part, &e->which))
         return false;
+    e->requests = (uint32_t)requests;
     e->base = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(part->of, "loc"));
+    e->losses = (struct losses){.tokens = (uint32_t)tokens, .block = (uint32_t)block};
+    if (tokens > 1) e->losses.blocks = (uint32_t)((tokens - 2) / block + 1);
     return requests + e->losses.blocks == whole ||
            fail(STATUS_BAD_DATA, "%s: %llu requests and %u blocks of text are not %llu", part->path,
                 (unsigned long long)requests, e->losses.blocks, (unsigned long long)whole);
 }
 
-static bool part_take(const struct part_file *part, struct evaluation *e)
+// So many numbers as the file must have: checked of all parts before there is room for any.
+static bool size_check(const struct part_file *part, const struct evaluation *e)
 {
     const struct evaluation_span span = evaluation_span(e, part->first, part->end);
-    const uint64_t requests = span.requests_end - span.request,
-                   blocks = span.blocks_end - span.block;
     uint64_t each = 1;
     for (unsigned m = 0; m < MEASURE_EACH; m++) each += asked(e, m);
-    const uint64_t wanted = 8 * (requests * each + blocks);
+    const uint64_t wanted = 8 * ((span.requests_end - span.request) * each +
+                                 (span.blocks_end - span.block));
+    return part->bytes == wanted ||
+           fail(STATUS_BAD_DATA, "%s has %llu bytes of numbers, wanted %llu", part->path,
+                (unsigned long long)part->bytes, (unsigned long long)wanted);
+}
+
+static void part_take(const struct part_file *part, struct evaluation *e)
+{
+    const struct evaluation_span span = evaluation_span(e, part->first, part->end);
     const uint8_t *at = part->numbers;
-    if (part->bytes != wanted)
-        return fail(STATUS_BAD_DATA, "%s has %llu bytes of numbers, wanted %llu", part->path,
-                    (unsigned long long)part->bytes, (unsigned long long)wanted);
     for (uint32_t i = span.request; i < span.requests_end; i++) {
         memcpy(&e->ids[i], at, 8);
         at += 8;
@@ -216,15 +223,20 @@ static bool part_take(const struct part_file *part, struct evaluation *e)
             at += 8;
         }
     }
-    if (blocks) memcpy(e->losses.sums + span.block, at, 8 * blocks);
-    return true;
+    if (span.blocks_end > span.block)
+        memcpy(e->losses.sums + span.block, at, 8 * (uint64_t)(span.blocks_end - span.block));
 }
 
 bool merge_eval(struct part_file *const *parts, uint32_t count, const struct args *args)
 {
-    struct evaluation e;
-    bool ok = evaluation_read(parts[0], &e);
-    for (uint32_t i = 0; ok && i < count; i++) ok = part_take(parts[i], &e);
+    struct evaluation shape, e = {0};
+    bool ok = evaluation_read(parts[0], &shape);
+    for (uint32_t i = 0; ok && i < count; i++) ok = size_check(parts[i], &shape);
+    ok = ok && evaluation_new(&e, shape.which, shape.requests) &&
+         (!shape.losses.tokens ||
+          losses_new(&e.losses, UINT32_MAX, shape.losses.tokens, shape.losses.block));
+    e.base = shape.base;
+    for (uint32_t i = 0; ok && i < count; i++) part_take(parts[i], &e);
     ok = ok && evaluation_print(&e, args);
     evaluation_free(&e);
     return ok;

@@ -79,7 +79,8 @@ static bool twice(const struct part_file *left, const struct part_file *right)
 
 static int by_place(const void *left, const void *right)
 {
-    const struct part_file *a = *(struct part_file *const *)left, *b = *(struct part_file *const *)right;
+    const struct part_file *a = *(struct part_file *const *)left,
+                           *b = *(struct part_file *const *)right;
     return a->first != b->first ? (a->first < b->first ? -1 : 1)
                                 : (a->end > b->end) - (a->end < b->end);
 }

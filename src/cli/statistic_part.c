@@ -24,10 +24,10 @@ static cJSON *of_make(const struct statistic *s)
     cJSON *of = cJSON_CreateObject();
     cJSON_AddStringToObject(of, "model", o->model);
     cJSON_AddNumberToObject(of, "layer", o->layer);
-    snprintf(text, sizeof text, "%016" PRIx64, o->text);
-    cJSON_AddStringToObject(of, "text", text);
     cJSON_AddNumberToObject(of, "tokens", o->tokens);
     cJSON_AddNumberToObject(of, "block", s->block);
+    snprintf(text, sizeof text, "%016" PRIx64, o->text);
+    cJSON_AddStringToObject(of, "text", text);
     cJSON_AddNumberToObject(of, "statements", s->statements);
     cJSON_AddNumberToObject(of, "batches", s->batches);
     snprintf(text, sizeof text, "%" PRIu64, s->seed);
@@ -64,9 +64,10 @@ bool statistic_shard(struct opened *o, const struct statistic *s, const struct a
             TREE_LEAVES, corpus->count, corpus->source);
     cJSON *about = shard_about(o, shard, command, TREE_LEAVES, of_make(s));
     cJSON_AddStringToObject(about, "source", corpus->source);
-    bool ok = (s->grad ? stats_gradient_sum(&o->model, corpus, s->origin.layer, leaves, &tree, &loss)
-                       : stats_moment_sum(&o->model, corpus, s->origin.layer, leaves, &tree)) &&
-              tree_fetch(&tree) && part_write(&tree, about, path);
+    const uint32_t layer = s->origin.layer;
+    bool ok = s->grad ? stats_gradient_sum(&o->model, corpus, layer, leaves, &tree, &loss)
+                      : stats_moment_sum(&o->model, corpus, layer, leaves, &tree);
+    ok = ok && tree_fetch(&tree) && part_write(&tree, about, path);
     if (ok && args->json) {
         cJSON_AddStringToObject(about, "out", path);
         ok = json_put(about, true);
@@ -113,7 +114,11 @@ bool statistic_read(const struct part_file *part, struct statistic *s)
     o->text = strtoull(text, NULL, 16);
     o->strict = precision[0] == 's';
     snprintf(o->source, sizeof o->source, "%s", part_note(part, "source"));
-    if (!s->grad) return part_number(part, "ridge", &s->ridge);
+    if (!s->grad)
+        return part_number(part, "ridge", &s->ridge) &&
+               ((s->ridge >= 0 && s->ridge <= 1e6) ||
+                fail(STATUS_BAD_DATA, "%s: its 'ridge' is %g, wanted 0 to 1e6", part->path,
+                     s->ridge));
     if (!small(part, "directions", 1, o->dim, &s->directions)) return false;
     return s->directions == o->dim || range_fits(o->dim, o->ffn, s->directions) ||
            fail(STATUS_BAD_DATA, "%s: %u directions of a matrix [%u, %u] are too many for probes",

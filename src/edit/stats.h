@@ -38,8 +38,8 @@ bool stats_moment(struct model *model, struct weights *weights, const struct cor
 bool stats_gradient(struct model *model, const struct corpus *corpus, uint32_t layer,
                     struct buffer **g, double *loss);
 
-// The sums over some leaves, which make up the whole with the others': C's are [ffn, ffn], scaled by
-// 1 / tokens of the whole text, the lower triangle; grad G's [dim, ffn]. *loss: of these leaves.
+// The sums over some leaves, which make up the whole with the others': C's are [ffn, ffn], scaled
+// by 1 / tokens of the whole text, the lower triangle; grad G's [dim, ffn]. *loss: of these leaves.
 bool stats_moment_sum(struct model *model, const struct corpus *corpus, uint32_t layer,
                       struct leaves leaves, struct tree *tree);
 bool stats_gradient_sum(struct model *model, const struct corpus *corpus, uint32_t layer,
@@ -50,8 +50,8 @@ bool stats_moment_keep(struct device *dev, const struct origin *origin, struct b
 bool stats_directions_keep(struct device *dev, const struct origin *origin, struct buffer *g,
                            uint32_t count, struct buffer **rows, float *values);
 
-// Left singular vectors of grad G, row i the i-th, and singular values, descending; from the cache if
-// they are there. count: how many are wanted; fewer than dim are found by random probes
+// Left singular vectors of grad G, row i the i-th, and singular values, descending; from the cache
+// if they are there. count: how many are wanted; fewer than dim are found by random probes
 // (linalg/range.h), which says how well; what comes after them is zero.
 // rows: [dim, dim]  values: [dim]
 bool stats_directions(struct model *model, struct weights *weights, const struct corpus *corpus,

@@ -161,7 +161,7 @@ bool tree_take(struct tree *t, struct buffer **sum)
 
 uint32_t tree_waiting(uint32_t batches)
 {
-    struct tree_node nodes[TREE_NODES]; // as tree_put does it; count 0: no sum
+    struct tree_node nodes[TREE_NODES]; // as tree_put does it
     bool filled[TREE_NODES];
     uint32_t depth = 0, most = 0;
     for (uint32_t leaf = 0; leaf < TREE_LEAVES; leaf++) {
@@ -169,7 +169,8 @@ uint32_t tree_waiting(uint32_t batches)
         tree_leaf(leaf, batches, &begin, &end);
         bool has = end > begin;
         while (depth && siblings(&nodes[depth - 1], first, count)) {
-            has = has || filled[--depth];
+            depth--;
+            has = has || filled[depth];
             first = nodes[depth].first;
             count *= 2;
         }

@@ -1,7 +1,7 @@
-// Sums over text in an order that does not depend on who computes which part of it: TREE_LEAVES sums
-// over consecutive batches of text, joined two by two as a binary tree, on the device. A shard has
-// the largest whole subtrees of its leaves; joined with the others' they give the undivided sum's
-// bits (strict precision).
+// Sums over text in an order that does not depend on who computes which part of it: TREE_LEAVES
+// sums over consecutive batches of text, joined two by two as a binary tree, on the device. A shard
+// has the largest whole subtrees of its leaves; joined with the others' they give the undivided
+// sum's bits (strict precision).
 #pragma once
 #include "vk/buffer.h"
 

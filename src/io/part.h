@@ -1,8 +1,8 @@
 // A shard's file: partial results, what they are of, and a checksum over all of it. Little-endian:
 //   "oedit-p1", the bytes of the JSON object (64 bits), the object, blanks up to a multiple of 8;
 //   the numbers; XXH3 (64 bits) of everything before it.
-// The object says {"of": {...}, "first": F, "end": E, ...}: `of` is what parts must have in common to
-// be joined (first of all "command", one of stats, grad and eval), [F, E) of of.whole this part's.
+// The object says {"of": {...}, "first": F, "end": E, ...}: `of` is what parts must have in common
+// to be joined ("command" before all, one of stats, grad and eval), [F, E) of of.whole this part's.
 #pragma once
 #include <cjson/cJSON.h>
 #include <stdint.h>
