@@ -98,7 +98,7 @@ static const struct option table[] = {
     {"window", 0, OPTION_U32, AT(window), "W", "layers whose MLPs or attentions are restored together [a fifth of them]", C_LOCATE, 1, 1000},
     {"samples", 0, OPTION_U32, AT(samples), "S", "samples of noise a prompt [3]", C_LOCATE, 1, 1000},
     {"chart", 0, OPTION_TEXT, AT(chart), "NAME", "heat maps: NAME-hidden.png, NAME-mlp.png, NAME-attn.png", C_LOCATE, 0, 0},
-    {"device", 0, OPTION_TEXT, AT(device), "N|NAME", "which device (see oedit devices)", C_DEVICE_USERS | C_SELFTEST | C_MERGE, 0, 0},
+    {"device", 0, OPTION_TEXT, AT(device), "N|NAME", "which device (see oedit devices); experiment, stats, grad, eval: several, as 0,1, or all", C_DEVICE_USERS | C_SELFTEST | C_MERGE, 0, 0},
     {"seed", 0, OPTION_U64, AT(seed), "S", "seed of all randomness [0]", C_DEVICE_USERS, 0, 1.8e19},
     {"json", 0, OPTION_FLAG, AT(json), "", "one JSON object on stdout", C_ALL & ~(C_TOKENIZE | C_DEMO), 0, 0},
     {"precision", 0, OPTION_CHOICE, AT(precision), "fast|strict", "strict: the same bits on every device [fast]", C_DEVICE_USERS, 0, 0},
