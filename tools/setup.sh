@@ -12,7 +12,6 @@ packages=(
     fonts-dejavu-core                           # the letters of charts
     libcmocka-dev clang libclang-rt-14-dev      # tests; the fuzz targets
     mandoc zsh fish                             # tests of the manual page and the completions
-    snakemake                                   # the test of tools/cluster
     python3 python3-pip unzip ca-certificates   # fetching the example model
     libvulkan1 mesa-vulkan-drivers vulkan-validationlayers # running
     "$@"
