@@ -6,23 +6,15 @@
 set -euo pipefail
 
 root=$PWD
-oedit=${OEDIT_BIN:-$PWD/build/oedit}
-maker=${OEDIT_BUILD:-$PWD/build}/tests/tiny_model
 drivers=${OEDIT_DRIVERS:-${OEDIT_BUILD:-$PWD/build}/drivers}
 [ -d "$drivers" ] || drivers=$PWD/build/drivers
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export HOME=$work
-if [ ! -x "$maker" ]; then
-    echo "skipped: $maker is not built"
-    exit 77
-fi
+# shellcheck source=tests/kit/tiny.sh
+. tests/kit/tiny.sh
 failed() {
     echo "FAILED: $*" >&2
     [ ! -s err.txt ] || tail -20 err.txt >&2
     exit 1
 }
-cd "$work"
 "$maker" . f32
 cat > tiny.json << 'END_OF_FILE'
 {"title": "A tiny experiment", "data": "facts.jsonl", "checkpoints": [4, 1000],
@@ -37,11 +29,10 @@ END_OF_FILE
 echo '{"values": {"grad_tokens": {"value": 1000}}}' > hparams.json
 options=(-m base.gguf --text text.txt --tokens 1500 --hparams hparams.json --precision strict)
 run=("$oedit" experiment tiny.json "${options[@]}")
-export XDG_CACHE_HOME=$work/cache
 "${run[@]}" -q -o whole
 
-# same FOLDER [EXCEPT...]: as the undivided call's, but for its times.
-same() {
+# undivided FOLDER [EXCEPT...]: as the undivided call's, but for its times.
+undivided() {
     local folder=$1 except=(-x times.jsonl)
     shift
     for name in "$@"; do except+=(-x "$name"); done
@@ -67,7 +58,7 @@ until_edits() {
 # ---- two workers on one device: the parent makes nothing of it twice ----
 rm -rf cache
 "${run[@]}" -o two --device 0,0 > out.txt 2> err.txt || failed "two workers"
-same two
+undivided two
 grep -q "scaled.seed0 is done" err.txt || failed "no progress"
 sed -n '/plus.seed0 is done/,$p' err.txt | grep -q "scaled.seed0 on device 0" || failed "before what it matches"
 grep -q '^| MEMIT' out.txt || failed "no table"
@@ -81,7 +72,7 @@ victim=$(workers_of $parent | head -1)
 [ -n "$victim" ] && kill -9 "$victim" || failed "no worker to kill"
 wait $parent || failed "exit code $? after a worker was killed"
 grep -q "killed by signal 9; it is tried again" err.txt || failed "nothing said of the kill"
-same killed
+undivided killed
 
 # ---- the parent is asked to stop: exit code 130, and nobody is left; it goes on ----
 "${run[@]}" -o stopped --device 0,0 > out.txt 2> err.txt &
@@ -93,7 +84,7 @@ wait $parent || code=$?
 [ $code = 130 ] || failed "exit code $code of a stopped parent, wanted 130"
 [ -z "$(workers_of $parent)" ] || failed "workers outlive their parent"
 "${run[@]}" -q -o stopped --device 0,0 2> err.txt || failed "going on"
-same stopped
+undivided stopped
 
 # ---- the parent is killed: its workers end with it, and the same call goes on at once ----
 "${run[@]}" -o orphans --device 0,0 > out.txt 2> err.txt &
@@ -103,7 +94,7 @@ kill -9 $parent
 wait $parent 2> /dev/null || true
 "${run[@]}" -q -o orphans --device 0,0 2> err.txt || failed "going on behind a killed parent"
 grep -q "in use" err.txt && failed "workers outlive a killed parent"
-same orphans
+undivided orphans
 
 # ---- statistics and eval: shards ----
 for command in stats grad; do
@@ -158,7 +149,7 @@ if [ -f "$drivers/icd/lavapipe-backports.json" ] && [ -f "$drivers/icd/swiftshad
         "${run[@]}" -o drivers --device llvmpipe,swiftshader > out.txt 2> err.txt || failed "two drivers"
         # The manifest and the table's head name the device of what came before the runs.
         sed -i '/^Model /d' whole/table.md drivers/table.md
-        same drivers manifest.json
+        undivided drivers manifest.json
         [ "$(grep -c ' is done, .* on device' err.txt)" = 4 ] || failed "not all runs told"
     )
     "${run[@]}" -q --stage after -o whole # its table's head again
@@ -185,7 +176,7 @@ wait $group 2> /dev/null || true
 lines=$(cat snake.work/*/*.jsonl | wc -l)
 "${snake[@]}" --unlock > err.txt 2>&1 || failed "--unlock"
 "${snake[@]}" > err.txt 2>&1 || failed "snakemake once more"
-same snake report.html
+undivided snake report.html
 [ -s snake/report.html ] || failed "no report"
 grep -Eq "^(C|grad G) of layer 0 from [0-9]+ tokens" snake.txt err.txt &&
     failed "a run made again what shards had made"

@@ -125,11 +125,13 @@ static void how_ended(const struct task *t, char *text, size_t size)
 
 static void strike(struct crew *c, struct worker *k)
 {
-    uint32_t left = 0;
-    for (uint32_t i = 0; i < c->count; i++) left += !c->workers[i].out;
+    bool others = false;
+    for (uint32_t i = 0; i < c->count; i++)
+        others = others || (!c->workers[i].out && c->workers[i].device != k->device);
     k->strikes++;
-    if (k->task->code != STATUS_NO_DEVICE && (k->strikes < STRIKES || left == 1)) return;
-    k->out = true;
+    if (k->task->code != STATUS_NO_DEVICE && (k->strikes < STRIKES || !others)) return;
+    for (uint32_t i = 0; i < c->count; i++)
+        if (c->workers[i].device == k->device) c->workers[i].out = true;
     log_warn("device %u gets no more %ss", k->device, c->w->what);
 }
 
