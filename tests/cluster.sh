@@ -46,7 +46,7 @@ workers_of() {
 # until_edits FOLDER...: one of the runs there has two edits.
 until_edits() {
     local tries
-    for ((tries = 0; tries < 1200; tries++)); do
+    for ((tries = 0; tries < 4000; tries++)); do
         for file in "$@"; do
             [ "$(wc -l 2> /dev/null < "$file" || echo 0)" -lt 3 ] || return 0
         done
