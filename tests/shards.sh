@@ -4,17 +4,8 @@
 set -euo pipefail
 
 root=$PWD
-oedit=${OEDIT_BIN:-$root/build/oedit}
-maker=${OEDIT_BUILD:-$root/build}/tests/tiny_model
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export HOME=$work TMPDIR=$work
-if [ ! -x "$maker" ]; then
-    echo "skipped: $maker is not built"
-    exit 77
-fi
-cd "$work"
-failed=0
+# shellcheck source=tests/kit/tiny.sh
+. tests/kit/tiny.sh
 "$maker" .
 mkdir other
 "$maker" other q8_0
@@ -29,12 +20,6 @@ for i, row in enumerate(rows):
 open("facts.jsonl", "w").write("".join(json.dumps(r) + "\n" for r in rows))
 P
 
-fail() {
-    echo "FAILED: $*"
-    [ ! -s err.txt ] || tail -3 err.txt
-    failed=1
-}
-
 # with CACHE COMMAND...: oedit with a cache of its own; stdout in out.txt.
 with() {
     local cache=$1
@@ -42,16 +27,13 @@ with() {
     XDG_CACHE_HOME=$work/$cache "$oedit" "$@" -q > out.txt 2> err.txt
 }
 
-# refused CODE WORDS ARGUMENTS...: the exit code, the words on stderr's last line, nothing written.
-refused() {
-    local code=$1 words=$2 got=0
+# unfit CODE WORDS ARGUMENTS...: refused with a file to write, which is not written; nothing on stdout.
+unfit() {
+    local code=$1 words=$2
     shift 2
-    with refused "$@" -o refused.out || got=$?
-    if [ "$got" != "$code" ] || ! tail -1 err.txt | grep -qF -- "$words"; then
-        fail "$*: exit code $got, wanted $code with '$words'"
-    fi
-    [ ! -e refused.out ] || { fail "$*: wrote a file"; rm refused.out; }
-    [ ! -s out.txt ] || fail "$*: said something on stdout"
+    refused "$code" "$words" "$oedit" "$@" -q -o refused.out
+    [ ! -e refused.out ] || { wrong "$*: wrote a file"; rm refused.out; }
+    [ ! -s out.txt ] || wrong "$*: said something on stdout"
 }
 
 # cut COMMAND N ARGUMENTS...: its shards, the last one first, as COMMAND-I-of-N.part.
@@ -59,13 +41,8 @@ cut() {
     local command=$1 n=$2 i
     shift 2
     for ((i = n; i > 0; i--)); do
-        with parts "$command" --shard "$i/$n" "$@" || fail "$command --shard $i/$n $*"
+        with parts "$command" --shard "$i/$n" "$@" || wrong "$command --shard $i/$n $*"
     done
-}
-
-# same WHAT A B
-same() {
-    cmp "$2" "$3" > differ.txt 2>&1 || fail "$1: $(cat differ.txt)"
 }
 
 # ---- C and grad G: the cache's entries, the written matrix, the report ----
@@ -73,7 +50,7 @@ same() {
 strict="-m base.gguf --precision strict"
 undivided() {
     with "$1" stats $strict --text "$2" -o c.f32 && cp out.txt c.txt &&
-        with "$1" grad $strict --text "$2" -o g.f32 && cp out.txt g.txt || fail "undivided, $2"
+        with "$1" grad $strict --text "$2" -o g.f32 && cp out.txt g.txt || wrong "undivided, $2"
 }
 # joined CACHE WHAT PARTS...: what merge makes of them is what `undivided` made.
 joined() {
@@ -82,11 +59,11 @@ joined() {
     mkdir -p kept
     cp "$what.f32" kept/
     rm -rf "$cache" "$what.f32"
-    with "$cache" merge "$@" -o "$what.f32" || fail "merge $*"
-    same "merge $*: report" out.txt "$what.txt"
-    same "merge $*: matrix" "$what.f32" "kept/$what.f32"
+    with "$cache" merge "$@" -o "$what.f32" || wrong "merge $*"
+    same out.txt "$what.txt"
+    same "$what.f32" "kept/$what.f32"
     for kept in "$cache"/oedit/*; do
-        same "merge $*: cache" "$kept" "whole/oedit/$(basename "$kept")"
+        same "$kept" "whole/oedit/$(basename "$kept")"
     done
     cp "kept/$what.f32" .
 }
@@ -112,17 +89,17 @@ mkdir -p long
 for i in 5 4 3 2 1; do
     for command in stats grad; do
         with parts "$command" $strict --text long.txt --shard "$i/5" -o "long/$command-$i.part" ||
-            fail "$command of the long text"
+            wrong "$command of the long text"
     done
 done
 joined joined g long/grad-*.part
 joined joined c long/stats-*.part
 XDG_CACHE_HOME=$work/joined "$oedit" edit $strict --text long.txt -r facts.jsonl -n 2 --contexts 2 \
-    --steps 3 -v -o edited.gguf > out.txt 2> err.txt || fail "edit"
-grep -q "C of layer 0 from the cache" err.txt || fail "edit does not find the joined C"
+    --steps 3 -v -o edited.gguf > out.txt 2> err.txt || wrong "edit"
+grep -q "C of layer 0 from the cache" err.txt || wrong "edit does not find the joined C"
 
 # Fewer directions are kept under a name of their own.
-with whole grad $strict --text text.txt --grad-svd probes --q-max 5 -o g.f32 || fail "grad --q-max"
+with whole grad $strict --text text.txt --grad-svd probes --q-max 5 -o g.f32 || wrong "grad --q-max"
 cp out.txt g.txt
 rm -f grad-*.part
 cut grad 3 $strict --text text.txt --grad-svd probes --q-max 5
@@ -132,46 +109,46 @@ rm -f grad-*.part
 # ---- eval: the report, as text and as JSON ----
 
 eval="-m edited.gguf --base base.gguf -r facts.jsonl --text text.txt --measures all"
-with whole eval $eval --precision strict -o eval.json && cp out.txt eval.txt || fail "eval"
-with whole eval $eval --precision strict --json && same "eval -o" out.txt eval.json
-grep -q '"loc":	[01]' eval.json || fail "eval measures no Loc"
+with whole eval $eval --precision strict -o eval.json && cp out.txt eval.txt || wrong "eval"
+with whole eval $eval --precision strict --json && same out.txt eval.json
+grep -q '"loc":	[01]' eval.json || wrong "eval measures no Loc"
 for n in 1 2 3 7 40; do
     cut eval "$n" $eval --precision strict
     with joined merge $(ls eval-*-of-"$n".part | shuf --random-source=text.txt) -o joined.json ||
-        fail "merge eval $n"
-    same "merge eval $n" out.txt eval.txt
-    same "merge eval $n -o" joined.json eval.json
+        wrong "merge eval $n"
+    same out.txt eval.txt
+    same joined.json eval.json
     with joined merge eval-*-of-"$n".part --json
-    same "merge eval $n --json" out.txt eval.json
+    same out.txt eval.json
 done
 rm -f eval-*-of-40.part
 echo "shards: eval of 1, 2, 3, 7 and 40 parts is the undivided run's"
 
 # ---- what is refused ----
 
-refused 2 "--shard: got '0/3', wanted I/N" stats $strict --shard 0/3
-refused 2 "--shard: got '4/3', wanted I/N" grad $strict --shard 4/3
-refused 2 "--shard: got '1', wanted I/N" eval -m x --text text.txt --shard 1
-refused 2 "--shard: got '1/2/3', wanted I/N" stats -m x --shard 1/2/3
-refused 2 "--shard: got '-1/2', wanted I/N" stats -m x --shard=-1/2
-refused 2 "eval --journal: got --shard" eval -m x --journal y --shard 1/2
-refused 2 "merge: wanted files that --shard wrote" merge
-refused 5 "cannot open none.part" merge none.part
-refused 5 "the parts have a gap from 21 to 42 of 64; --shard 2/3 is missing" merge stats-1-of-3.part stats-3-of-3.part
-refused 5 "the parts have a gap from 0 to 21 of 64; --shard 1/3 is missing" merge stats-2-of-3.part stats-3-of-3.part
-refused 5 "the parts have a gap from 42 to 64 of 64; --shard 3/3 is missing" merge stats-2-of-3.part stats-1-of-3.part
-refused 5 "are the same shard 2/3" merge stats-2-of-3.part stats-1-of-3.part stats-2-of-3.part stats-3-of-3.part
-refused 5 "stats-1-of-2.part (shard 1/2) and stats-2-of-3.part (shard 2/3) overlap: both have 21" \
+unfit 2 "--shard: got '0/3', wanted I/N" stats $strict --shard 0/3
+unfit 2 "--shard: got '4/3', wanted I/N" grad $strict --shard 4/3
+unfit 2 "--shard: got '1', wanted I/N" eval -m x --text text.txt --shard 1
+unfit 2 "--shard: got '1/2/3', wanted I/N" stats -m x --shard 1/2/3
+unfit 2 "--shard: got '-1/2', wanted I/N" stats -m x --shard=-1/2
+unfit 2 "eval --journal: got --shard" eval -m x --journal y --shard 1/2
+unfit 2 "merge: wanted files that --shard wrote" merge
+unfit 5 "cannot open none.part" merge none.part
+unfit 5 "the parts have a gap from 21 to 42 of 64; --shard 2/3 is missing" merge stats-1-of-3.part stats-3-of-3.part
+unfit 5 "the parts have a gap from 0 to 21 of 64; --shard 1/3 is missing" merge stats-2-of-3.part stats-3-of-3.part
+unfit 5 "the parts have a gap from 42 to 64 of 64; --shard 3/3 is missing" merge stats-2-of-3.part stats-1-of-3.part
+unfit 5 "are the same shard 2/3" merge stats-2-of-3.part stats-1-of-3.part stats-2-of-3.part stats-3-of-3.part
+unfit 5 "stats-1-of-2.part (shard 1/2) and stats-2-of-3.part (shard 2/3) overlap: both have 21" \
     merge stats-1-of-2.part stats-2-of-3.part stats-3-of-3.part
-refused 5 "--shard 4/7 is missing" merge eval-[12356]-of-7.part eval-7-of-7.part
-refused 5 "are the same shard 5/7" merge eval-5-of-7.part eval-*-of-7.part
+unfit 5 "--shard 4/7 is missing" merge eval-[12356]-of-7.part eval-7-of-7.part
+unfit 5 "are the same shard 5/7" merge eval-5-of-7.part eval-*-of-7.part
 
 # one WORDS ARGUMENTS...: a second shard of two, measured by these, does not fit to the first.
 one() {
     local words=$1
     shift
-    with parts "$@" --shard 2/2 -o second.part || fail "$*"
-    refused 5 "$words" merge stats-1-of-2.part second.part
+    with parts "$@" --shard 2/2 -o second.part || wrong "$*"
+    unfit 5 "$words" merge stats-1-of-2.part second.part
 }
 one 'second.part: got command "grad", wanted "stats" as in stats-1-of-2.part' grad $strict --text text.txt
 one 'second.part: got model "' stats -m other/base.gguf --precision strict --text text.txt
@@ -190,8 +167,8 @@ one 'second.part: got t' stats $strict --text same-size.txt
 two() {
     local words=$1
     shift
-    with parts eval "$@" --precision strict --shard 2/2 -o second.part || fail "$*"
-    refused 5 "$words" merge eval-1-of-2.part second.part
+    with parts eval "$@" --precision strict --shard 2/2 -o second.part || wrong "$*"
+    unfit 5 "$words" merge eval-1-of-2.part second.part
 }
 head -6 facts.jsonl > six.jsonl
 sed 's/case_id": 105/case_id": 205/' facts.jsonl > renamed.jsonl
@@ -208,7 +185,7 @@ two 'second.part: got measures "rel,gen,loc", wanted "rel,gen,loc,success,' ${ev
 
 # damaged WORDS: changed.part, in the place of a good shard, is refused in these words.
 damaged() {
-    refused 5 "changed.part$1" merge changed.part stats-2-of-2.part
+    unfit 5 "changed.part$1" merge changed.part stats-2-of-2.part
 }
 size=$(stat -c %s stats-1-of-2.part)
 : > changed.part
@@ -226,7 +203,7 @@ for at in 9 40 $((size / 2)) $((size - 3)); do
     printf '\x5a' | dd of=changed.part bs=1 seek="$at" conv=notrunc status=none
     damaged " is cut off or damaged"
 done
-refused 5 "other" merge other
+unfit 5 "other" merge other
 
 # ---- two drivers, one shard each ----
 
@@ -236,7 +213,7 @@ if [ -r "$drivers/env/swiftshader.sh" ] && [ -r "$drivers/env/lavapipe-backports
         local driver=$1
         shift
         XDG_CACHE_HOME=$work/$driver OEDIT_DRIVERS=$drivers "$root/tools/run_with.sh" "$driver" "$oedit" "$@" -q \
-            > out.txt 2> err.txt || fail "$driver: $*"
+            > out.txt 2> err.txt || wrong "$driver: $*"
     }
     rm -rf whole
     undivided whole text.txt
@@ -249,7 +226,7 @@ if [ -r "$drivers/env/swiftshader.sh" ] && [ -r "$drivers/env/lavapipe-backports
     on swiftshader eval $eval --precision strict --shard 1/2 -o a.part
     on lavapipe-backports eval $eval --precision strict --shard 2/2 -o b.part
     with joined merge a.part b.part -o joined.json
-    same "eval on two drivers" joined.json eval.json
+    same joined.json eval.json
     echo "shards: parts of two drivers are the undivided run's"
 else
     echo "shards: two drivers at once left out: not ready, see tools/drivers.sh"
