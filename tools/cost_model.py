@@ -2,6 +2,7 @@
 """What an edit costs on paper: operations, bytes and memory of each phase, for models of 8B and 70B.
 
 usage: cost_model.py [--model NAME] [--edits N] [--q N] [--stats-tokens N] ... (--help)
+       cost_model.py --cluster [--cards N] [--runs N] [--samples N] ...
 
 Prints Markdown tables: the work of each phase, the memory, and for three GPUs the least time a phase
 can take (the roofline: operations / peak or bytes / bandwidth, whichever is longer). A real run
@@ -158,6 +159,126 @@ def report(name, o):
     print()
 
 
+# ---- many cards: statistics of several layers, then runs of edits (docs/scale.md) ----
+
+# Of 16 GB. RTX 4080: the white paper above; RX 7800 XT: AMD's product page.
+CARDS = {"GeForce RTX 4080": (48.7, 717, 16), "Radeon RX 7800 XT": (37.3, 624, 16)}
+PCIE = 25e9  # bytes a second that 16 lanes of generation 4 bring from the host, of 32 on paper
+NETWORK = 1.25e9  # bytes a second of 10-gigabit Ethernet
+LEAVES = 64  # of the tree that sums text: more shards than leaves have nothing to do
+ROOM = 0.9  # of a card's memory, for oedit
+# Of one evaluation: a request's prompt, two paraphrases and ten of its neighbourhood, in tokens.
+EVALUATED = 13 * 20
+CHECKPOINTS = (200, 500, 1000, 1500)  # O-Edit Table 1
+
+
+def work_of_run(m, o):
+    """(what, operations, bytes of the device, bytes of weights) of one run of o.edits edits."""
+    w, d, n = layer_weights(m), m["dim"], m["ffn"]
+    every = m["layers"] * w + d * m["vocab"]
+    above = (m["layers"] - m["layer"] - 1) * w + d * m["vocab"]
+    edit = {what: (flops, moved) for what, often, flops, moved in phases(m, o) if often == "edit"}
+    asked = o.edits + sum(min(t, o.edits) for t in CHECKPOINTS)
+    tokens = asked * EVALUATED
+    read = every * Q4_0 * tokens / BATCH
+    return [
+        ("edits", o.edits * sum(f for f, _ in edit.values()),
+         o.edits * sum(b for _, b in edit.values()),
+         o.edits * ((2 * o.steps + 1) * above + m["layer"] * w) * Q4_0),
+        ("evaluation", 2 * every * tokens, read, read),
+    ]
+
+
+def work_of_text(m, o):
+    """The same of C and grad G of o.layers layers, a pass over the text for each."""
+    w, d, n = layer_weights(m), m["dim"], m["ffn"]
+    every = m["layers"] * w + d * m["vocab"]
+    tokens = o.samples * o.sample_tokens
+    c, g = [0, 0, 0], [0, 0, 0]
+    for layer in range(m["layer"] - o.layers // 2, m["layer"] + (o.layers + 1) // 2):
+        below = layer * w + (w - d * n)
+        above = every - (layer + 1) * w
+        c[0] += tokens * (2 * below + n * n)
+        c[1] += tokens / BATCH * (below * Q4_0 + 4 * n * n)
+        c[2] += tokens / BATCH * below * Q4_0
+        g[0] += o.grad_tokens * (2 * every + 2 * above + 2 * d * n)
+        g[1] += o.grad_tokens / BATCH * ((every + above) * Q4_0 + 8 * d * n)
+        g[2] += o.grad_tokens / BATCH * (every + above) * Q4_0
+    return [("C", *c), ("grad G", *g)]
+
+
+def streamed(m, o, room):
+    """{phase: (share of the weights that a card of `room` GiB cannot keep, tokens in a batch)}."""
+    size = dict(memory(m, o))
+    d, n = m["dim"], m["ffn"]
+    weights, free = size["weights, Q4_0"], room * ROOM * 2**30
+    token = 4 * ((m["layers"] + 3) * 12 * d + m["vocab"])  # of a batch, while grad G is made
+    lasting = sum(s for what, s in size.items() if "passing" not in what and "while" not in what)
+    taken = {"C": 4 * n * n, "edits": lasting - weights - size["C"], "evaluation": 4 * d * n}
+    shares = {what: (max(1 - max(free - bytes_, 0) / weights, 0), BATCH)
+              for what, bytes_ in taken.items()}
+    batch = min(BATCH, int((free - 4 * d * n) / 2 / token))  # at most half of it for a batch
+    left = free - 4 * d * n - batch * token
+    shares["grad G"] = (max(1 - left / weights, 0), batch)
+    return shares
+
+
+def least(work, gpu, shares, efficiency=1):
+    """Seconds, and what bounds them. The efficiency is of the card, not of the way to it."""
+    what, flops, moved, weights = work
+    peak, bandwidth, _ = CARDS[gpu]
+    share, batch = shares[what]
+    return max((flops / (peak * 1e12 * efficiency), "sums"),
+               (moved / (bandwidth * 1e9 * efficiency), "bytes"),
+               (weights * share * BATCH / batch / PCIE, "PCIe"))
+
+
+def hours(seconds):
+    return f"{seconds / 3600:.3g}"
+
+
+def cluster(name, o):
+    m = MODELS[name]
+    d, n = m["dim"], m["ffn"]
+    each_c, each_g = 2 * n * (n + 1), 4 * d * n  # bytes of a part: C's lower triangle
+    moved = o.layers * LEAVES * (each_c + each_g)
+    shards, waves = min(o.cards, LEAVES), -(-o.runs // o.cards)
+    print(f"### {name}: {o.samples:,} samples of {o.sample_tokens} tokens for {o.layers} layers, "
+          f"{o.runs:,} runs of {o.edits} edits, {o.cards} cards of 16 GB\n")
+    rows, notes = [], []
+    for gpu, (_, _, room) in CARDS.items():
+        shares = streamed(m, o, room)
+        sums = {1: moved / NETWORK, o.efficiency: moved / NETWORK}
+        run = 0
+        for work, times, share in [(w, 1, 1 / shards) for w in work_of_text(m, o)] + \
+                [(w, o.runs, waves) for w in work_of_run(m, o)]:
+            once, limit = least(work, gpu, shares)
+            likely, _ = least(work, gpu, shares, o.efficiency)
+            sums[1] += once * share
+            sums[o.efficiency] += likely * share
+            run += once if times > 1 else 0
+            part, batch = shares[work[0]]
+            rows.append([gpu, work[0], f"{times * work[1] / 1e15:.3g}", f"{100 * part:.0f}%",
+                         hours(times * once), limit, hours(once * share), hours(likely * share)])
+        rows.append([gpu, "parts to one machine", "", "", "", "network", hours(moved / NETWORK),
+                     hours(moved / NETWORK)])
+        notes.append(
+            f"- {gpu}: {hours(sums[1])} hours at least, {hours(sums[o.efficiency])} at "
+            f"{100 * o.efficiency:.0f}% of the card's peaks; a run takes {hours(run)} at least")
+    table(["card", "", "PFLOP", "weights streamed", "hours of one card", "bound by",
+           f"hours, {o.cards} cards", f"at {100 * o.efficiency:.0f}%"], rows)
+    print("\n".join(notes))
+    print()
+    table(["bytes moved", "GB"], [
+        ["parts of C, to where they are merged", f"{o.layers * LEAVES * each_c / 1e9:.4g}"],
+        ["parts of grad G", f"{o.layers * LEAVES * each_g / 1e9:.4g}"],
+        ["C and directions, to each machine", f"{o.layers * 4 * (n * n + d * d) / 1e9:.3g}"],
+        ["model, to each machine", f"{memory(m, o)[0][1] / 1e9:.3g}"],
+        ["journals and keys of all runs, back",
+         f"{o.runs * o.edits * 4 * (d + 2 * n) / 1e9:.3g}"],
+    ])
+
+
 def main():
     parser = argparse.ArgumentParser(description="What an edit costs on paper.")
     parser.add_argument("--model", choices=MODELS, action="append")
@@ -167,9 +288,16 @@ def main():
     parser.add_argument("--stats-tokens", type=int, default=100000)
     parser.add_argument("--grad-tokens", type=int, default=65536)
     parser.add_argument("--q", type=int, default=500)
+    parser.add_argument("--cluster", action="store_true")
+    parser.add_argument("--cards", type=int, default=64)
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--samples", type=int, default=100000)
+    parser.add_argument("--sample-tokens", type=int, default=512)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--efficiency", type=float, default=0.25)
     o = parser.parse_args()
     for name in o.model or MODELS:
-        report(name, o)
+        cluster(name, o) if o.cluster else report(name, o)
 
 
 main()

@@ -11,6 +11,7 @@ build=${OEDIT_BUILD:-$PWD/build}
 export OEDIT_DRIVERS=${OEDIT_DRIVERS:-$PWD/build/drivers}
 
 tools/setup.sh
+tools/setup.sh snakemake || echo "test: no snakemake; its part of tests/cluster.sh is left out"
 tools/drivers.sh || echo "test: no further drivers; the machine's own serve"
 tools/glslang.sh || echo "test: no newer glslang; one operator is left out"
 

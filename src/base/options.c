@@ -171,6 +171,7 @@ bool options_parse(const struct option *table, size_t count, unsigned command, i
                                       : find(table, count, command, NULL, word[1]);
         if (!o) return wide ? unknown(table, count, command, word + 2)
                             : fail(STATUS_USAGE, "unknown option %s (see --help)", word);
+        if (wide && value) value[-1] = '='; // the line is as it was: workers are started with it
         if (!wide && word[2]) value = word + 2;
         if (o->kind == OPTION_FLAG) {
             if (value) return fail(STATUS_USAGE, "--%s takes no value, got '%s'", o->name, value);

@@ -49,12 +49,14 @@ struct args {
         *only, *set, *chart, *shard;
     const char *const *words; // that are no options [word_count]
     int word_count;
+    char *const *line; // the command and all behind it, as given [line_count]
+    int line_count;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers,
         resume, all, compare, list, report, measure;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
     int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, grad_svd, zsre_target,
-        format, choose;
+        format, choose, stage;
     uint32_t window, samples; // oedit locate; 0: not said
     uint32_t ppl_tokens, limit, repeat, least, rank, n, layer, top, tokens, steps, contexts, block,
         q_max, top_sample;
@@ -64,6 +66,9 @@ struct args {
     uint64_t vram;
     float lambda, key_memory, null_threshold, l2, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, knob, temperature;
 };
+
+// Of an experiment, by `stage`: what the unedited model scores, the runs, tables and charts.
+enum stage { STAGE_ALL, STAGE_BEFORE, STAGE_RUNS, STAGE_AFTER };
 
 struct args args_default(void);
 bool args_parse(struct args *args, unsigned command, int argc, char **argv, const char **extra,

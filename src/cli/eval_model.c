@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/evaluation.h"
 #include "cli/measured.h"
+#include "cli/shard_devices.h"
 
 enum { BLOCK = 512 };
 
@@ -176,6 +177,9 @@ bool command_eval(const struct args *args)
 {
     struct opened o = {0};
     struct shard shard;
+    struct chosen devices;
+    if (!chosen_read(&devices, args)) return false;
+    if (devices.count) return shard_devices(args, &devices);
     if (!check(args) || !shard_parse(args, &shard)) return false;
     interrupt_watch();
     if (args->journal)

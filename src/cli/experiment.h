@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 
 #include "cli/answers.h"
+#include "cli/chosen.h"
 #include "cli/measured.h"
 #include "edit/hparams.h"
 #include "edit/sequence.h"
@@ -89,7 +90,13 @@ bool experiment_start(struct experiment_work *w, struct opened *o, const struct 
 bool experiment_runs(struct experiment_work *w);
 void experiment_end(struct experiment_work *w); // accepts zero; the model stays open
 
-// Fills jobs; refuses an option or guard that is none, naming file and run.
+// Tables, charts and perhaps the report of what the folder has. Needs no device.
+bool experiment_after(const struct experiment *x, const struct args *args, const cJSON *manifest);
+
+// `oedit experiment` whose --device names several: a process for each (docs/cluster.md).
+bool experiment_devices(const struct args *args, const struct chosen *devices);
+
+// Fills jobs; of those without an open model (w->opened NULL) only what their names are; refuses an option or guard that is none, naming file and run.
 bool experiment_plan(struct experiment_work *w);
 
 // The folder's manifest.json, which later calls may add runs to. *manifest: as it is now.
@@ -99,6 +106,9 @@ bool manifest_write(struct experiment_work *w, cJSON **manifest);
 bool tasks_open(struct experiment_work *w);
 void tasks_close(struct experiment_work *w); // accepts zero
 bool tasks_measure(struct experiment_work *w, cJSON *state);
+
+// As it lies in the folder; fails if there is none.
+bool manifest_read(const struct args *args, cJSON **manifest);
 
 // Contexts are sampled from the unedited model by seed and lengths: runs that agree there share
 // them.

@@ -122,7 +122,7 @@ static bool words_only(const char *name)
 }
 
 // Version and device may be others: journals warn of what follows from them.
-static bool agrees(const char *path, const cJSON *old, const cJSON *now)
+static bool agrees(const char *path, const cJSON *old, const cJSON *now, bool strict)
 {
     const cJSON *item, *answers = cJSON_GetObjectItem(old, "answers");
     if (answers && !cJSON_GetObjectItem(now, "answers"))
@@ -133,8 +133,9 @@ static bool agrees(const char *path, const cJSON *old, const cJSON *now)
         const cJSON *before = cJSON_GetObjectItem(old, name);
         if (words_only(name) || strcmp(name, "runs") == 0) continue;
         if (cJSON_Compare(before, item, true)) continue;
-        if (strcmp(name, "version") && strcmp(name, "device") && strcmp(name, "driver"))
-            return differs(path, name, before, item);
+        const bool device = !strcmp(name, "device") || !strcmp(name, "driver");
+        if (!device && strcmp(name, "version")) return differs(path, name, before, item);
+        if (device && strict) continue; // the same bits on each
         log_warn("%s: %s was '%s', is '%s': results may differ in their last bits", path, name,
                  cJSON_IsString(before) ? before->valuestring : "", item->valuestring);
     }
@@ -235,18 +236,38 @@ static bool old_read(const char *path, cJSON **old)
     return ok;
 }
 
+bool manifest_read(const struct args *args, cJSON **manifest)
+{
+    char *path = experiment_path(args, "manifest", ".json");
+    bool ok = path && old_read(path, manifest);
+    if (ok && !*manifest)
+        ok = fail(STATUS_USAGE, "%s: there is none, wanted the folder of an experiment", path);
+    free(path);
+    return ok;
+}
+
+// Other processes make runs in this folder, too: what agrees is left as it is.
+static bool all_there(const struct experiment_work *w, const cJSON *old)
+{
+    bool there = old && w->args->stage == STAGE_RUNS;
+    for (uint32_t i = 0; there && i < w->job_count; i++) there = run_of(old, w->jobs[i].id);
+    return there;
+}
+
 bool manifest_write(struct experiment_work *w, cJSON **manifest)
 {
     char *path = experiment_path(w->args, "manifest", ".json"), *text = NULL;
     cJSON *old = NULL, *now = cJSON_CreateObject();
     struct file_out out;
     bool ok = path && old_read(path, &old) && shared_json(w, now) &&
-              (!old || agrees(path, old, now)) &&
-              runs_json(w, path, old, cJSON_AddArrayToObject(now, "runs")) &&
-              (text = json_text(now, true, "the manifest")) && file_out_open(&out, path);
-    if (ok) {
-        ok = file_out_write(&out, text, strlen(text)) && file_out_write(&out, "\n", 1);
-        ok = file_out_close(&out, ok) && ok;
+              (!old || agrees(path, old, now, w->opened->dev.strict)) &&
+              runs_json(w, path, old, cJSON_AddArrayToObject(now, "runs"));
+    if (ok && !all_there(w, old)) {
+        ok = (text = json_text(now, true, "the manifest")) && file_out_open(&out, path);
+        if (ok) {
+            ok = file_out_write(&out, text, strlen(text)) && file_out_write(&out, "\n", 1);
+            ok = file_out_close(&out, ok) && ok;
+        }
     }
     cJSON_free(text);
     cJSON_Delete(old);

@@ -224,6 +224,7 @@ static bool job_new(struct experiment_work *w, const struct experiment_run *run,
     *job = (struct job){.run = run};
     snprintf(job->id, sizeof job->id, "%s.seed%llu", run->name, number);
     if (run->match) snprintf(job->match, sizeof job->match, "%s.seed%llu", run->match, number);
+    if (!w->opened) return true;
     bool ok = experiment_args(&w->file, run, w->args, w->data_path, w->pool, &job->args) &&
               grad_text_check(&job->args);
     if (ok && !job->args.n) job->args.n = (uint32_t)w->data.count;

@@ -184,6 +184,8 @@ static bool run(const struct command *command, int argc, char **argv)
                                  extra[0]);
     args.words = extra;
     args.word_count = extra_count;
+    args.line = argv;
+    args.line_count = argc;
     log_level_set(args.quiet ? LOG_QUIET : args.verbose ? LOG_VERBOSE : LOG_NORMAL);
     if (args.list_devices) return command_devices(&args);
     standing_take(&args, command->bit);

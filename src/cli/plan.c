@@ -196,21 +196,25 @@ static void print(const struct plan *p, const struct device_info *d)
            "of %s, %.1f MiB\n", mib(n->device), mib(n->host), n->largest_in, mib(n->largest));
 }
 
-static bool print_json(const struct plan *p, const struct device_info *d, bool fits,
+static bool print_json(const struct plan *p, const struct device_info *d,
                        const struct plan_time *edit)
 {
     const struct need *n = &p->need;
+    const uint32_t tokens = p->run.tokens, grad = p->hparams.grad_tokens;
     cJSON *root = cJSON_CreateObject(), *device = cJSON_AddObjectToObject(root, "device");
     cJSON_AddStringToObject(device, "name", d->name);
+    cJSON_AddStringToObject(device, "type", d->type);
     cJSON_AddNumberToObject(device, "memory", (double)d->memory);
     cJSON_AddNumberToObject(device, "allocation", (double)d->allocation);
-    cJSON_AddBoolToObject(root, "fits", fits);
+    cJSON_AddBoolToObject(root, "fits", holds(n, d));
     cJSON_AddNumberToObject(root, "device_bytes", (double)n->device);
     cJSON_AddNumberToObject(root, "reserved_bytes", (double)n->reserved);
     cJSON_AddNumberToObject(root, "host_bytes", (double)n->host);
     cJSON_AddNumberToObject(root, "streamed_layers", p->run.streamed);
     cJSON_AddNumberToObject(root, "largest_bytes", (double)n->largest);
     cJSON_AddStringToObject(root, "largest_in", n->largest_in);
+    // Of a text, for grad G: what its shards are to be told (tools/cluster).
+    cJSON_AddNumberToObject(root, "grad_tokens", tokens && tokens < grad ? tokens : grad);
     cJSON_AddStringToObject(root, "peak", need_phase_names[n->peak]);
     if (edit->seconds > 0) {
         cJSON *time = cJSON_AddObjectToObject(root, "edit");
@@ -257,7 +261,7 @@ bool command_plan(const struct args *args)
               opened_files(&o, args->model) && plan_make(&plan, &o, args, &data);
     if (ok && args->measure) ok = plan_time(&plan, &o, args, &data, &time);
     if (ok && args->json)
-        ok = print_json(&plan, &o.dev.info, holds(&plan.need, &o.dev.info), &time);
+        ok = print_json(&plan, &o.dev.info, &time);
     if (ok && !args->json) {
         print(&plan, &o.dev.info);
         print_time(&time, plan.hparams.steps);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "cli/chosen.h"
 #include "cli/commands.h"
 #include "cli/experiment.h"
 #include "cli/plan.h"
@@ -178,21 +179,27 @@ static bool out_open(const struct args *args)
     return ok;
 }
 
+bool experiment_after(const struct experiment *x, const struct args *args, const cJSON *manifest)
+{
+    struct outcomes outcomes = {0};
+    bool ok = outcomes_read(&outcomes, args, manifest) && tables_write(&outcomes, args) &&
+              charts_write(&outcomes, x, args) && (!args->report || report_of_folder(args->out));
+    if (ok && args->json) ok = json_put(manifest, true);
+    outcomes_free(&outcomes);
+    return ok;
+}
+
 bool experiment_runs(struct experiment_work *w)
 {
+    const int stage = w->args->stage;
     cJSON *manifest = NULL;
-    struct outcomes outcomes = {0};
     bool ok = out_open(w->args) && manifest_write(w, &manifest) && unedited(w) &&
               unedited_answers(w);
-    for (uint32_t i = 0; ok && i < w->job_count; i++) {
+    for (uint32_t i = 0; ok && stage != STAGE_BEFORE && i < w->job_count; i++) {
         log_say("run %u of %u: %s", i + 1, w->job_count, w->jobs[i].id);
         ok = interrupt_check() && experiment_job(w, &w->jobs[i]);
     }
-    ok = ok && outcomes_read(&outcomes, w->args, manifest) &&
-         tables_write(&outcomes, w->args) && charts_write(&outcomes, &w->file, w->args) &&
-         (!w->args->report || report_of_folder(w->args->out));
-    if (ok && w->args->json) ok = json_put(manifest, true);
-    outcomes_free(&outcomes);
+    if (ok && stage == STAGE_ALL) ok = experiment_after(&w->file, w->args, manifest);
     cJSON_Delete(manifest);
     return ok;
 }
@@ -229,15 +236,31 @@ bool experiment_start(struct experiment_work *w, struct opened *o, const struct 
            measures_read(w) && experiment_plan(w);
 }
 
+// --stage after: of what the folder has, without a device.
+static bool finish(const struct args *args, const char *name)
+{
+    struct experiment file;
+    cJSON *manifest = NULL;
+    bool ok = experiment_open(&file, name) && manifest_read(args, &manifest) &&
+              experiment_after(&file, args, manifest);
+    cJSON_Delete(manifest);
+    experiment_free(&file);
+    return ok;
+}
+
 bool command_experiment(const struct args *args)
 {
     struct opened o = {0};
     struct experiment_work w = {0};
+    struct chosen devices;
     const char *name = args->word_count ? args->words[0] : NULL;
     if (args->list) return experiment_list(name, args->json);
     if (args->word_count != 1)
         return fail(STATUS_USAGE, "experiment: wanted a name or a file (oedit experiment --list)");
     if (!args->out) return fail(STATUS_USAGE, "--out: wanted a folder for the results (-o FOLDER)");
+    if (args->stage == STAGE_AFTER) return finish(args, name);
+    if (!chosen_read(&devices, args)) return false;
+    if (devices.count) return experiment_devices(args, &devices);
     bool ok = experiment_start(&w, &o, args, name) && experiment_runs(&w);
     experiment_end(&w);
     return opened_end(&o, args, ok);

@@ -5,6 +5,7 @@
 #include "cli/grad_text.h"
 #include "cli/plan.h"
 #include "cli/settings.h"
+#include "cli/shard_devices.h"
 #include "cli/statistic.h"
 
 static bool corpus_open(struct corpus *corpus, struct opened *o, const struct args *args,
@@ -36,6 +37,9 @@ bool command_stats(const struct args *args)
     struct statistic s;
     struct shard shard;
     struct buffer *c = NULL;
+    struct chosen devices;
+    if (!chosen_read(&devices, args)) return false;
+    if (devices.count) return shard_devices(args, &devices);
     if (!shard_parse(args, &shard)) return false;
     bool ok = plan_start(&o, args) && settings_open(&h, args, &o.model.config) &&
               corpus_open(&corpus, &o, args, &h, h.stats_tokens) &&
@@ -59,6 +63,9 @@ bool command_grad(const struct args *args)
     struct statistic s;
     struct shard shard;
     struct buffer *rows = NULL;
+    struct chosen devices;
+    if (!chosen_read(&devices, args)) return false;
+    if (devices.count) return shard_devices(args, &devices);
     if (!shard_parse(args, &shard) || !grad_text_check(args)) return false;
     bool ok = plan_start(&o, args) && settings_open(&h, args, &o.model.config) &&
               (h.grad_source ? grad_text_open(&corpus, args, &o.tokenizer, &h,

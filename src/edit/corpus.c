@@ -102,8 +102,9 @@ bool corpus_from_model(struct corpus *c, struct model *model, struct weights *we
              model->dev->strict ? "-strict" : "");
     log_say("no --text: using %u tokens sampled from the model itself", c->count);
     // Token ids are words like floats are; the store only keeps bits.
-    bool ok = true;
-    if (!store_load(name, c->count, 1, (float *)(void *)c->tokens)) {
+    struct lock lock;
+    bool ok = store_wait(name, &lock);
+    if (ok && !store_load(name, c->count, 1, (float *)(void *)c->tokens)) {
         const struct vocab *vocab = &tokenizer->vocab;
         uint32_t start = vocab->bos >= 0 ? (uint32_t)vocab->bos
                          : vocab->eos >= 0 ? (uint32_t)vocab->eos : 0;
@@ -114,6 +115,7 @@ bool corpus_from_model(struct corpus *c, struct model *model, struct weights *we
         progress_end(&bar);
         ok = ok && store_save(name, c->count, 1, (const float *)(const void *)c->tokens);
     }
+    lock_drop(&lock);
     if (ok) corpus_identify(c);
     return ok;
 }

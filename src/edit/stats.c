@@ -33,6 +33,12 @@ static void name_of(char kind, const struct origin *o, char name[static 128])
              (unsigned long long)o->text, o->strict ? "-strict-tree" : "");
 }
 
+// Another process may be making it.
+static bool wait_for(const struct origin *o, const char *name, struct lock *lock)
+{
+    return o->unkept || store_wait(name, lock);
+}
+
 static bool mirror(struct device *dev, struct buffer *c, uint32_t n)
 {
     struct cmd cmd;
@@ -75,17 +81,21 @@ bool stats_moment(struct model *model, struct weights *weights, const struct cor
                   uint32_t layer, struct buffer **c)
 {
     struct tree tree = {0};
+    struct lock lock = {0};
     struct origin o;
     bool found = false;
+    char name[128];
     *c = NULL;
-    bool ok = origin_of(&o, model, weights, corpus, layer) &&
-              moment_load(model->dev, &o, c, &found);
+    if (!origin_of(&o, model, weights, corpus, layer)) return false;
+    name_of('c', &o, name);
+    bool ok = wait_for(&o, name, &lock) && moment_load(model->dev, &o, c, &found);
     if (found) log_detail("C of layer %u from the cache", layer);
     if (ok && !found) {
         log_say("C of layer %u from %u tokens of %s", layer, corpus->count, corpus->source);
         ok = stats_moment_sum(model, corpus, layer, LEAVES_ALL, &tree) && tree_take(&tree, c) &&
              stats_moment_keep(model->dev, &o, *c);
     }
+    lock_drop(&lock);
     tree_free(&tree);
     if (!ok) buffer_free(model->dev, c);
     return ok;
@@ -198,6 +208,7 @@ bool stats_directions(struct model *model, struct weights *weights, const struct
 {
     struct device *dev = model->dev;
     struct buffer *g = NULL;
+    struct lock lock = {0};
     struct origin o;
     double loss;
     bool found = false;
@@ -205,13 +216,14 @@ bool stats_directions(struct model *model, struct weights *weights, const struct
     *rows = NULL;
     if (!origin_of(&o, model, weights, corpus, layer)) return false;
     directions_name(&o, count, name);
-    bool ok = vectors_load(dev, &o, name, o.dim, rows, values, &found);
+    bool ok = wait_for(&o, name, &lock) && vectors_load(dev, &o, name, o.dim, rows, values, &found);
     if (found) log_detail("singular vectors of grad G of layer %u from the cache", layer);
     if (ok && !found) {
         log_say("grad G of layer %u from %u tokens of %s", layer, corpus->count, corpus->source);
         ok = stats_gradient(model, corpus, layer, &g, &loss) &&
              stats_directions_keep(dev, &o, g, count, rows, values);
     }
+    lock_drop(&lock);
     buffer_free(dev, &g);
     return ok;
 }
@@ -220,18 +232,21 @@ bool stats_spectrum(struct model *model, struct weights *weights, const struct c
                     uint32_t layer, struct buffer *c, struct buffer **rows, float *values)
 {
     const uint32_t n = model->config.ffn;
+    struct lock lock = {0};
     struct origin o;
     bool found = false;
     char name[128];
     *rows = NULL;
     if (!mirror(model->dev, c, n) || !origin_of(&o, model, weights, corpus, layer)) return false;
     name_of('e', &o, name);
-    bool ok = vectors_load(model->dev, &o, name, n, rows, values, &found);
+    bool ok = wait_for(&o, name, &lock) &&
+              vectors_load(model->dev, &o, name, n, rows, values, &found);
     if (found) log_detail("the spectrum of C of layer %u from the cache", layer);
     if (ok && !found) {
         log_say("the spectrum of C of layer %u from %u tokens of %s", layer, corpus->count,
                 corpus->source);
         ok = vectors_make(model->dev, &o, name, c, n, n, n, rows, values);
     }
+    lock_drop(&lock);
     return ok;
 }

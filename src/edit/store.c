@@ -1,6 +1,7 @@
 #define XXH_INLINE_ALL
 #include "edit/store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/options.h"
 #include "base/status.h"
 
@@ -43,6 +45,24 @@ bool store_load(const char *name, uint64_t rows, uint64_t cols, float *data)
     file_map_close(&map);
     free(path);
     status_clear();
+    return ok;
+}
+
+bool store_wait(const char *name, struct lock *lock)
+{
+    *lock = (struct lock){0};
+    char *path = options_cache_path(name);
+    if (!path || access(path, R_OK) == 0) {
+        free(path);
+        status_clear();
+        return true;
+    }
+    const size_t size = strlen(path) + sizeof ".lock";
+    char *beside = mem_new(size, 1, "a path");
+    if (beside) snprintf(beside, size, "%s.lock", path);
+    bool ok = beside && lock_take(lock, beside);
+    free(beside);
+    free(path);
     return ok;
 }
 

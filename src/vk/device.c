@@ -188,10 +188,32 @@ static bool contains(const char *name, const char *part)
     return false;
 }
 
+bool device_pick(const struct device_info *infos, uint32_t count, const char *wanted,
+                 uint32_t *index)
+{
+    char *end = NULL;
+    unsigned long number = wanted && *wanted ? strtoul(wanted, &end, 10) : 0;
+    *index = UINT32_MAX;
+    if (wanted && end && *end == '\0') {
+        *index = (uint32_t)number;
+        return number < count ||
+               fail(STATUS_NO_DEVICE, "--device %s: wanted 0 to %u (see oedit devices)", wanted,
+                    count - 1);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (wanted && !contains(infos[i].name, wanted) && !contains(infos[i].driver, wanted))
+            continue;
+        if (*index == UINT32_MAX || infos[i].rank < infos[*index].rank) *index = i;
+    }
+    return *index != UINT32_MAX ||
+           fail(STATUS_NO_DEVICE, "--device %s: no device or driver of that name (see oedit "
+                                  "devices)", wanted);
+}
+
 static bool choose(struct device *dev, const char *wanted)
 {
     VkPhysicalDevice physical[DEVICES_MAX];
-    uint32_t count = DEVICES_MAX, best = UINT32_MAX;
+    uint32_t count = DEVICES_MAX, best;
     VkResult result = vkEnumeratePhysicalDevices(dev->instance, &count, physical);
     if (result != VK_INCOMPLETE && !device_check(dev, result, "listing devices")) return false;
     if (count == 0)
@@ -199,23 +221,7 @@ static bool choose(struct device *dev, const char *wanted)
                                       "GPU's driver, or mesa-vulkan-drivers for the CPU");
     struct device_info infos[DEVICES_MAX];
     for (uint32_t i = 0; i < count; i++) info_read(dev->instance, physical[i], &infos[i]);
-    char *end = NULL;
-    unsigned long index = wanted && *wanted ? strtoul(wanted, &end, 10) : 0;
-    if (wanted && end && *end == '\0') {
-        if (index >= count)
-            return fail(STATUS_NO_DEVICE, "--device %s: wanted 0 to %u (see oedit devices)",
-                        wanted, count - 1);
-        best = (uint32_t)index;
-    } else {
-        for (uint32_t i = 0; i < count; i++) {
-            if (wanted && !contains(infos[i].name, wanted) && !contains(infos[i].driver, wanted))
-                continue;
-            if (best == UINT32_MAX || infos[i].rank < infos[best].rank) best = i;
-        }
-        if (best == UINT32_MAX)
-            return fail(STATUS_NO_DEVICE, "--device %s: no device or driver of that name (see "
-                                          "oedit devices)", wanted);
-    }
+    if (!device_pick(infos, count, wanted, &best)) return false;
     dev->physical = physical[best];
     dev->info = infos[best];
     return true;

@@ -92,6 +92,10 @@ struct device {
 // Fails with STATUS_NO_DEVICE when Vulkan itself is missing.
 bool device_list(struct device_info *infos, uint32_t capacity, uint32_t *count);
 
+// Which of them device_options.name means; fails with STATUS_NO_DEVICE if none.
+bool device_pick(const struct device_info *infos, uint32_t count, const char *name,
+                 uint32_t *index);
+
 bool device_open(struct device *dev, const struct device_options *options);
 void device_close(struct device *dev);
 
