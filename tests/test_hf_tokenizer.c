@@ -108,6 +108,30 @@ static void test_bytes(void **state)
     end(&o);
 }
 
+// generation_config.json says what ends an answer, else config.json's list.
+static void test_stops(void **state)
+{
+    (void)state;
+    static const char more[] = "{\"eos_token_id\": [5, 6, 7]}", none[] = "{\"eos_token_id\": null}";
+    static const char bad[] = "{\"eos_token_id\": \"x\"}";
+    struct opened o;
+    start(&o, "\"normalizer\": null", "\"normalizer\": null");
+    assert_true(o.tokenizer.vocab.stop_count == 2 && o.tokenizer.vocab.stops[0] == 257 &&
+                o.tokenizer.vocab.stops[1] == 256);
+    end(&o);
+    hf_put(folder, "generation_config.json", more, strlen(more));
+    start(&o, "\"normalizer\": null", "\"normalizer\": null");
+    assert_true(o.tokenizer.vocab.stop_count == 3 && o.tokenizer.vocab.stops[2] == 7);
+    assert_int_equal(o.tokenizer.vocab.eos, 257);
+    end(&o);
+    hf_put(folder, "generation_config.json", bad, strlen(bad));
+    refuse("\"normalizer\": null", "\"normalizer\": null", "eos_token_id is no token");
+    hf_put(folder, "generation_config.json", none, strlen(none));
+    start(&o, "\"normalizer\": null", "\"normalizer\": null");
+    assert_int_equal(o.tokenizer.vocab.stop_count, 2);
+    end(&o);
+}
+
 static void test_added(void **state)
 {
     (void)state;
@@ -261,7 +285,8 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes),  cmocka_unit_test(test_added), cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_bytes),  cmocka_unit_test(test_added), cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_splits),
         cmocka_unit_test(test_pieces), cmocka_unit_test(test_nfc),   cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
