@@ -252,7 +252,7 @@ static bool blanks_encode(const struct run *run, size_t start, size_t end)
     for (size_t i = start; ok && i < end; i++)
         ok = mapped_put(&text, run->text + i, 1, start_of(run, i), end_of(run, i + 1));
     ok = ok && replace(&text, (struct bytes){" ", 1}, blank, &turned);
-    bool before = !(run->flags & ENCODE_CONTINUES) &&
+    bool before = !(run->flags & ENCODE_CONTINUES && start_of(run, start) == 0) &&
                   (hf->meta_always || (hf->meta_first && text.start[0] == 0) || hf->blank_first) &&
                   (turned.size < blank.size || memcmp(turned.text, blank.data, blank.size) != 0);
     if (ok && before) {
@@ -268,12 +268,20 @@ static bool blanks_encode(const struct run *run, size_t start, size_t end)
     return ok;
 }
 
+static bool blanks_piece(void *context, size_t start, size_t end)
+{
+    const struct pieces *pieces = context;
+    return blanks_encode(pieces->run, pieces->start + start, pieces->start + end);
+}
+
 static bool plain_encode(const struct run *run, size_t start, size_t end)
 {
-    const struct hf_tokenizer *hf = run->tokenizer->vocab.hf;
+    const struct tokenizer *t = run->tokenizer;
+    struct pieces pieces = {.run = run, .start = start};
     if (start == end) return true;
-    return hf->meta || hf->blank_first ? blanks_encode(run, start, end)
-                                       : pieces_encode(run, start, end);
+    if (!t->vocab.hf->turns) return pieces_encode(run, start, end);
+    return t->first ? pretoken_split(t->first, run->text + start, end - start, blanks_piece, &pieces)
+                    : blanks_encode(run, start, end);
 }
 
 // What Unicode calls a letter, number, mark or connector; as \w means it.
@@ -314,7 +322,7 @@ static const struct added *added_find(const struct run *run, size_t size, size_t
     if (!run->tokenizer->special_first[(unsigned char)run->text[at]]) return NULL;
     for (size_t i = 0; i < hf->added_count; i++) {
         const struct added *a = &hf->added[i];
-        if (a->normalized == normalized && a->content.size <= size - at &&
+        if (a->normalized == normalized && a->content.size && a->content.size <= size - at &&
             memcmp(a->content.data, run->text + at, a->content.size) == 0)
             return a;
     }
@@ -344,16 +352,17 @@ static bool added_cut(const struct run *run, size_t size, bool normalized, part_
             if (!is_blank(point_at(text + last, start - last))) break;
             start = last;
         }
+        if (a->lstrip && start < done) start = done;
         while (a->rstrip && end < size && is_blank(point_at(text + end, size - end)))
             end += utf8_size(text + end, size - end);
-        if (start < done) start = done;
-        if (end < start) end = start;
-        if (!part(run, done, start) ||
+        if (done < start && !part(run, done, start)) return false;
+        // Blanks that the token before took with it are this one's, too, as the reference has it.
+        if (start < end &&
             !token_list_append(run->list, a->id, start_of(run, start), end_of(run, end)))
             return false;
         done = end;
     }
-    return part(run, done, size);
+    return done >= size || part(run, done, size);
 }
 
 static bool normalized_encode(const struct run *run, size_t start, size_t end)
