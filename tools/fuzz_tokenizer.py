@@ -63,6 +63,7 @@ PATTERNS = [
 BEHAVIORS = ["Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
 CONTENTS = ["<|im_start|>", "[X]", "the", " in", "\u00e9", "e\u0301", "\u2581of", "  ", "\n\n", "<0x0A>"]
 CONTENTS += ["1", "of the", "\ud55c\uad6d", "\U0001f600", "<s", "</s><s>", "_a"]
+REWRITTEN = ("\u2581of", "_a")  # a normaliser may give them blanks, or take theirs
 # What is refused on purpose: these words must be in the message.
 REFUSED = ["wanted one of them", "behind ByteLevel", "without a pattern", "a pattern with",
            "wanted Prepend, Replace, NFC"]
@@ -178,8 +179,11 @@ def form(dice, base, pieces):
     root["pre_tokenizer"] = pre_tokenizer(dice, pieces)
     root["decoder"] = None
     tokenizer = Tokenizer.from_str(json.dumps(root))
-    for content in dice.sample(CONTENTS, dice.choice([0, 0, 2, 4, 8])):
+    contents = dice.sample(CONTENTS, dice.choice([0, 0, 2, 4, 8]))
+    blank = any(c != c.lstrip() or c in REWRITTEN for c in contents)
+    for content in contents:
         flags = {k: chance(dice, 0.3) for k in ("single_word", "lstrip", "rstrip", "normalized")}
+        flags["rstrip"] = flags["rstrip"] and not blank  # blanks of two tokens: the library panics
         token = AddedToken(content, **flags)
         (tokenizer.add_special_tokens if chance(dice, 0.4) else tokenizer.add_tokens)([token])
     root = json.loads(tokenizer.to_str())
@@ -288,7 +292,12 @@ def compare(binary, folder, root, texts):
         if not reason:
             print(f"FAIL: exit code {done.returncode}: {done.stderr.decode(errors='replace')}")
         return reason is None, reason
-    theirs = [e.ids for e in tokenizer.encode_batch(texts)]
+    try:
+        theirs = [tokenizer.encode(text).ids for text in texts]
+    except BaseException as error:  # its panics are no Exception
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return 0, f"the library: {error}"
     for text, a, b in zip(texts, ids(done), theirs):
         if a != b:
             text = shorter(text, lambda t: ids(ours([t])) != [tokenizer.encode(t).ids])
