@@ -9,7 +9,7 @@
 #include "base/utf8.h"
 #include "model/generate.h"
 
-enum { TOKENS = 6, TOGETHER = 32 };
+enum { TOKENS = ANSWER_TOKENS, TOGETHER = ANSWERS_TOGETHER };
 
 // Greedy continuations of prompts [first, first + count), their first line.
 static bool ask(const struct answers *a, const struct model *model,
