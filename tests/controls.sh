@@ -3,44 +3,8 @@
 # same bits, apply makes the same model, a missing or wrong knob is one line.
 set -euo pipefail
 
-oedit=${OEDIT_BIN:-$PWD/build/oedit}
-maker=${OEDIT_BUILD:-$PWD/build}/tests/tiny_model
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_CACHE_HOME=$work/cache HOME=$work
-if [ ! -x "$maker" ]; then
-    echo "skipped: $maker is not built"
-    exit 77
-fi
-cd "$work"
-failed=0
-
-wrong() {
-    echo "FAILED: $*"
-    cat out.txt err.txt
-    failed=1
-}
-
-# refused CODE WORDS COMMAND...: the exit code is CODE, stderr's last line has WORDS.
-refused() {
-    local code=$1 words=$2 got=0
-    shift 2
-    "$@" > out.txt 2> err.txt || got=$?
-    [ "$got" = "$code" ] && tail -1 err.txt | grep -qF -- "$words" ||
-        wrong "$*: exit code $got, wanted $code with '$words'"
-}
-
-right() {
-    "$@" > out.txt 2> err.txt || wrong "$*"
-}
-
-says() { # WORDS FILE
-    grep -qF -- "$1" "$2" || wrong "$2 lacks '$1'"
-}
-
-same() {
-    cmp "$1" "$2" || wrong "$1 and $2 differ"
-}
+# shellcheck source=tests/kit/tiny.sh
+. tests/kit/tiny.sh
 
 edit() {
     "$oedit" edit -m base.gguf -r facts.jsonl --text text.txt --tokens 1500 --ridge 0.01 "$@"

@@ -5,18 +5,10 @@
 # OEDIT_KILLS: how many [12]; OEDIT_SEED: of the moments [the process id].
 set -euo pipefail
 
-oedit=${OEDIT_BIN:-$PWD/build/oedit}
-maker=${OEDIT_BUILD:-$PWD/build}/tests/tiny_model
+# shellcheck source=tests/kit/tiny.sh
+. tests/kit/tiny.sh
 kills=${OEDIT_KILLS:-12} seed=${OEDIT_SEED:-$$}
 RANDOM=$seed
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_CACHE_HOME=$work/cache HOME=$work
-if [ ! -x "$maker" ]; then
-    echo "skipped: $maker is not built"
-    exit 77
-fi
-cd "$work"
 "$maker" . f32
 
 # An array and not a function: what is killed must be the program itself.

@@ -3,46 +3,8 @@
 # finds in the journal and in the written model; tasks; refusals are one line.
 set -euo pipefail
 
-oedit=${OEDIT_BIN:-$PWD/build/oedit}
-maker=${OEDIT_BUILD:-$PWD/build}/tests/tiny_model
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_CACHE_HOME=$work/cache HOME=$work
-[[ $oedit == /* ]] || oedit=$PWD/$oedit
-[[ $maker == /* ]] || maker=$PWD/$maker
-if [ ! -x "$maker" ]; then
-    echo "skipped: $maker is not built"
-    exit 77
-fi
-cd "$work"
-failed=0
-
-wrong() {
-    echo "FAILED: $*"
-    cat out.txt err.txt
-    failed=1
-}
-
-# refused CODE WORDS COMMAND...: the exit code is CODE, stderr's last line has WORDS.
-refused() {
-    local code=$1 words=$2 got=0
-    shift 2
-    "$@" > out.txt 2> err.txt || got=$?
-    [ "$got" = "$code" ] && tail -1 err.txt | grep -qF -- "$words" ||
-        wrong "$*: exit code $got, wanted $code with '$words'"
-}
-
-right() {
-    "$@" > out.txt 2> err.txt || wrong "$*"
-}
-
-says() { # WORDS FILE
-    grep -qE -- "$1" "$2" || wrong "$2 lacks '$1'"
-}
-
-same() {
-    cmp "$1" "$2" || wrong "$1 and $2 differ"
-}
+# shellcheck source=tests/kit/tiny.sh
+. tests/kit/tiny.sh
 
 "$maker" . f32
 # Records have all there is to measure, and edits that hold.
@@ -59,7 +21,7 @@ cp out.txt live.txt
 right "$oedit" eval -q -m base.gguf --journal a.gguf.journal --checkpoints 0,2,5 --measures all \
     --text text.txt --tokens 300
 same out.txt live.txt
-for row in "right after" 0 2 5 "$count"; do says "^$row .* [0-9.]+$|^$row .* -$" live.txt; done
+for row in "right after" 0 2 5 "$count"; do matches "^$row .* [0-9.]+$|^$row .* -$" live.txt; done
 right "${edit[@]}" -o b.gguf # measuring changes nothing
 same a.gguf b.gguf
 same a.gguf.journal b.gguf.journal
@@ -73,8 +35,8 @@ done
 # A run that went on measures what was left to do, and says so.
 right "${edit[@]}" -n 4 -o c.gguf
 "${edit[@]/-q/-v}" --resume --checkpoints 2 -o c.gguf > out.txt 2> err.txt || wrong "resume"
-says "4 edits are not measured again" err.txt
-says "^$count " out.txt
+matches "4 edits are not measured again" err.txt
+matches "^$count " out.txt
 [ "$(grep -c "^2 " out.txt)" = 0 ] || wrong "a state that was not measured is in the table"
 same a.gguf c.gguf
 # Checkpoints are of the weights that would be written, whatever changed them.
@@ -104,7 +66,7 @@ done
 # Without an edit that was taken back.
 right "$oedit" revert c.gguf.journal 1 2
 right "$oedit" eval -q --json -m base.gguf --journal c.gguf.journal --measures rel
-says "\"edits\":[[:space:]]*$((count - 2))" out.txt
+matches "\"edits\":[[:space:]]*$((count - 2))" out.txt
 
 refused 2 "--checkpoints: got 99, there are" "${edit[@]}" --checkpoints 99 -o d.gguf
 refused 2 "wanted numbers of edits" "${edit[@]}" --checkpoints 1,x -o d.gguf
@@ -121,10 +83,10 @@ refused 2 "is the journal of another model" "$oedit" eval -m a.gguf --journal a.
 # ---- tasks ----
 printf '{"text": "the cat lives in paris"}\n{"text": "the old man"}\n' > words.jsonl
 right "$oedit" task words.jsonl -q -m base.gguf
-says "^LAMBADA  [0-9.]+% \+- [0-9.]+  \([0-2] of 2 right\)$" out.txt
+matches "^LAMBADA  [0-9.]+% \+- [0-9.]+  \([0-2] of 2 right\)$" out.txt
 right "$oedit" task words.jsonl -q -m base.gguf --choose generate -n 2 --limit 1 --json
-says '"said":' out.txt
-says '"n":[[:space:]]*1,' out.txt
+matches '"said":' out.txt
+matches '"n":[[:space:]]*1,' out.txt
 mkdir files
 cp words.jsonl files/lambada_test.jsonl
 right "$oedit" task lambada -q -m base.gguf --data files -p "{sentence}"
@@ -134,5 +96,13 @@ refused 2 "wanted one of siqa" "$oedit" task -m base.gguf
 refused 2 "--model: wanted" "$oedit" task words.jsonl
 refused 2 "the prompt wants {question}" "$oedit" task words.jsonl -m base.gguf -p "{question}"
 refused 5 "record 1: no task's record" "$oedit" task facts.jsonl -m base.gguf
+# The model's context is 256 tokens: what is written ends there, what is asked has to fit.
+printf '{"text": "the%s"}\n' "$(printf ' cat%.0s' {1..240})" > long.jsonl
+right "$oedit" task long.jsonl -q -m base.gguf --choose generate -n 100
+printf '{"text": "the%s"}\n' "$(printf ' cat%.0s' {1..260})" >> long.jsonl
+for choose in likelihood generate; do
+    refused 5 "wanted at most 256, the model's context" \
+        "$oedit" task long.jsonl -m base.gguf --choose $choose
+done
 [ $failed = 0 ] && echo "measures: states, journals and models agree"
 exit $failed

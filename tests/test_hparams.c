@@ -17,6 +17,7 @@
 static const struct config llama = {.layers = 32, .dim = 4096, .ffn = 14336, .vocab = 128256,
                                     .context = 8192};
 static const struct config other = {.layers = 7, .dim = 48, .ffn = 96, .context = 64};
+static const struct config demo = {.layers = 5, .dim = 192, .ffn = 512, .context = 256};
 
 static void must(bool ok)
 {
@@ -63,6 +64,11 @@ static void test_guard(void **state)
     hparams_free(&h);
     must(hparams_open(&h, &other, "memit", "wilke", NULL));
     layers_are(&h, "");
+    hparams_free(&h);
+    // What a model's own file leaves out is as for any model.
+    must(hparams_open(&h, &demo, "memit", "sphere", NULL));
+    assert_string_equal(h.model, "demo");
+    assert_true(h.lambda == 100 && h.sphere_alpha == 0.5);
     hparams_free(&h);
 }
 

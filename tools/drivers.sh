@@ -10,7 +10,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 drivers=${OEDIT_DRIVERS:-$here/../build/drivers}
 mkdir -p "$drivers"/{icd,env,layer,root,cache,log}
-drivers=$(cd "$drivers" && pwd)
+drivers=$(cd "$drivers" && pwd -P)
 # shellcheck source=tools/apt_private.sh
 . "$here/apt_private.sh"
 

@@ -163,10 +163,12 @@ bool hparams_open(struct hparams *h, const struct config *config, const char *so
 {
     *h = (struct hparams){.q_max = UINT32_MAX, .layer = config->layers / 4,
                           .lambda = config->ffn};
-    const struct asset *best = NULL;
-    int most = -1, named = 0;
+    // What holds for any model, then what is known of one of this shape.
+    const struct asset *any = NULL, *best = NULL;
+    int most = 0, named = 0;
     for (size_t i = 0; i < sizeof assets / sizeof *assets; i++) {
         if (!match(&assets[i], config, &named)) return false;
+        if (named == 0) any = &assets[i];
         if (named > most) {
             most = named;
             best = &assets[i];
@@ -174,7 +176,9 @@ bool hparams_open(struct hparams *h, const struct config *config, const char *so
     }
     char *text = NULL;
     size_t size = 0;
-    bool ok = document_read(h, (const char *)best->text, solver, guard, config, best->name) &&
+    bool ok = document_read(h, (const char *)any->text, solver, guard, config, any->name) &&
+              (!best ||
+               document_read(h, (const char *)best->text, solver, guard, config, best->name)) &&
               (!path || (file_read(path, &text, &size) &&
                          document_read(h, text, solver, guard, config, path)));
     free(text);

@@ -39,8 +39,16 @@ static void trial_free(struct trial *t)
     *t = (struct trial){0};
 }
 
+bool task_fits(const struct task_item *item, size_t tokens, const struct model *model)
+{
+    return tokens <= model->positions ||
+           fail(STATUS_BAD_DATA, "prompt '%.60s...': got %zu tokens, wanted at most %u, the model's "
+                                 "context; --limit and --skip choose other records",
+                item->prompt, tokens, model->positions);
+}
+
 // " A", " B", ... or " word".
-static bool trial_new(struct trial *t, const struct task_item *item,
+static bool trial_new(struct trial *t, const struct task_item *item, const struct model *model,
                       const struct tokenizer *tokenizer)
 {
     *t = (struct trial){.count = item->choices ? item->choices : 1};
@@ -59,6 +67,7 @@ static bool trial_new(struct trial *t, const struct task_item *item,
         if (ok && (t->prompt.count == 0 || t->answers[i].count == 0))
             ok = fail(STATUS_BAD_DATA, "prompt '%s' with answer '%s': got no tokens, wanted some",
                       item->prompt, answer);
+        ok = ok && task_fits(item, t->prompt.count + t->answers[i].count - 1, model);
         if (!ok) break;
         single = single && t->answers[i].count == 1;
         t->picked += (uint32_t)t->answers[i].count;
@@ -82,12 +91,12 @@ struct batch_of {
 
 // As many items from `first` on as fit.
 static bool batch_fill(struct batch_of *b, const struct task_items *items, uint32_t first,
-                       const struct tokenizer *tokenizer)
+                       const struct model *model, const struct tokenizer *tokenizer)
 {
     *b = (struct batch_of){.first = first};
     for (size_t i = first; i < items->count && b->count < HEAD_ROWS; i++) {
         struct trial *t = &b->trials[b->count];
-        if (!trial_new(t, &items->items[i], tokenizer)) return false;
+        if (!trial_new(t, &items->items[i], model, tokenizer)) return false;
         if (b->count && (b->rows + t->rows > ROWS || b->picked + t->picked > HEAD_ROWS)) {
             trial_free(t);
             return true;
@@ -179,7 +188,8 @@ static bool run_likelihood(const struct task_items *items, const struct model *m
     struct batch_of *b = mem_new(1, sizeof *b, "a batch");
     bool ok = b != NULL;
     for (uint32_t i = 0, count = 0; ok && i < r->count; i += count) {
-        ok = interrupt_check() && batch_fill(b, items, i, tokenizer) && batch_lay(b) &&
+        ok = interrupt_check() && batch_fill(b, items, i, model, tokenizer) &&
+             batch_lay(b) &&
              ask_rows(model, &(struct ask){.sequences = b->sequences, .count = b->texts,
                                            .index = b->index, .target = b->target,
                                            .picked = b->picked, .top = b->top, .loss = b->loss,

@@ -75,14 +75,16 @@ static void answer_read(const struct task_item *item, enum task_kind kind, struc
 
 // Prompts from item `first` on, as many as go together.
 static bool prompts_take(const struct task_items *items, uint32_t first,
-                         const struct tokenizer *tokenizer, struct generated *g, uint32_t *count)
+                         const struct model *model, const struct tokenizer *tokenizer,
+                         struct generated *g, uint32_t *count)
 {
     uint32_t rows = 0;
     bool ok = true;
     for (*count = 0; ok && first + *count < items->count && *count < TOGETHER; (*count)++) {
-        const char *prompt = items->items[first + *count].prompt;
+        const struct task_item *item = &items->items[first + *count];
         struct token_list list = {0};
-        ok = tokenizer_encode(tokenizer, prompt, strlen(prompt), ENCODE_BOS, &list);
+        ok = tokenizer_encode(tokenizer, item->prompt, strlen(item->prompt), ENCODE_BOS, &list) &&
+             task_fits(item, list.count, model);
         rows += (uint32_t)list.count;
         bool full = *count && rows > ROWS;
         if (ok && !full) {
@@ -108,7 +110,7 @@ bool task_write(const struct task_items *items, const struct model *model,
     bool ok = true;
     for (uint32_t i = 0, count = 0; ok && i < r->count; i += count) {
         struct generated g[TOGETHER] = {0};
-        ok = interrupt_check() && prompts_take(items, i, tokenizer, g, &count) &&
+        ok = interrupt_check() && prompts_take(items, i, model, tokenizer, g, &count) &&
              generate(model, g, count, &how, NULL);
         for (uint32_t k = 0; ok && k < count; k++) {
             struct task_answer *a = &r->answers[i + k];

@@ -121,6 +121,7 @@ static bool step(struct session *s, size_t *which, size_t *active, uint32_t *don
         if (!t->stopped) t->tokens[t->count++] = id;
         if (!t->stopped && s->options->enough)
             t->stopped = s->options->enough(s->options->user, t);
+        t->stopped |= t->count > s->model->positions; // the last token is the context's end
         if (!t->stopped && t->count - t->prompt < s->options->tokens) which[left++] = which[i];
     }
     *active = left;

@@ -12,8 +12,9 @@
 #include "vk/cooperative.h"
 #include "vk/hazard.h"
 
-// No submit is meant to take a second (vk/cmd.c), on any device.
-enum { WAIT_SECONDS = 120 };
+// No submit is meant to take a second (vk/cmd.c), on any device. The wait is cut into turns: a program
+// that was stopped for hours, or a laptop that slept, has lost one of them.
+enum { WAIT_SECONDS = 120, WAIT_TURNS = 12 };
 
 static const char *result_name(VkResult result)
 {
@@ -55,8 +56,10 @@ bool device_check(struct device *dev, VkResult result, const char *what)
 bool device_wait(struct device *dev, VkFence fence, bool *running)
 {
     if (dev->stuck) return false;
-    VkResult result =
-        dev->vk.vkWaitForFences(dev->handle, 1, &fence, VK_TRUE, WAIT_SECONDS * 1000000000ull);
+    VkResult result = VK_TIMEOUT;
+    for (int i = 0; i < WAIT_TURNS && result == VK_TIMEOUT; i++)
+        result = dev->vk.vkWaitForFences(dev->handle, 1, &fence, VK_TRUE,
+                                         WAIT_SECONDS / WAIT_TURNS * 1000000000ull);
     *running = result != VK_SUCCESS && result != VK_ERROR_DEVICE_LOST;
     dev->stuck = result == VK_TIMEOUT;
     if (dev->stuck)
