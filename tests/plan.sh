@@ -72,6 +72,10 @@ within 15 base.gguf --contexts 3 --steps 3 -n 2
 within 15 q8.gguf $common -n 3 --out-type f16
 within 15 base.gguf $common -n 12 --guard prune --contexts 0
 within 15 base.gguf $common -n 3 --layer 2 --key-memory 1000
+within 15 base.gguf $common -n 12 --guard random --knob 8
+within 15 base.gguf $common -n 3 --guard zero --knob 0.5
+within 15 base.gguf $common -n 2 --guard scale --knob 0.5
+within 15 base.gguf $common -n 12 --solver ft --contexts 0 --answers
 
 # What the device does not hold: exit code 4, the same sentence with figures of what fits, and that
 # fits; one more does not.

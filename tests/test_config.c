@@ -58,6 +58,7 @@ static void test_plain(void **state)
     assert_true(c->head_dim == 4 && c->vocab == 262 && c->context == 64 && c->rope_base == 5000);
     assert_true(hf.tied && !hf.scaled && !hf.qkv_bias && !hf.ffn_bias && hf.bos == 256 &&
                 hf.eos == 257);
+    assert_true(hf.stop_count == 2 && hf.stops[0] == 257 && hf.stops[1] == 256);
     assert_string_equal(c->arch, "llama");
     must(&hf, ROPE, "\"rope_parameters\": {\"rope_theta\": 7000, \"rope_type\": \"default\"}");
     assert_true(hf.config.rope_base == 7000);
@@ -100,6 +101,10 @@ static void test_windows(void **state)
     assert_true(hf.config.sliding_window == 7 && hf.config.window_layer == 0);
     must(&hf, ARCH, "\"MistralForCausalLM\"], \"sliding_window\": null, \"x\": [");
     assert_int_equal(hf.config.sliding_window, 0);
+    must(&hf, ARCH, "\"MistralForCausalLM\"");
+    assert_int_equal(hf.config.sliding_window, 4096);
+    must(&hf, ARCH, "\"Qwen2ForCausalLM\"], \"use_sliding_window\": true, \"x\": [");
+    assert_true(hf.config.sliding_window == 4096 && hf.config.window_layer == 2);
     must(&hf, ARCH, "\"Qwen2ForCausalLM\"], \"sliding_window\": 7, \"x\": [");
     assert_true(hf.config.sliding_window == 0 && hf.qkv_bias && !hf.o_bias);
     assert_true(!hf.config.rope_interleaved);
@@ -136,6 +141,12 @@ static void test_refused(void **state)
     refuse(ROPE, "\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 2}",
            "low_freq_factor is missing");
     refuse(ROPE, "\"rope_parameters\": 3", "rope_parameters is no object");
+    refuse(ROPE, "\"rope_scaling\": {\"factor\": 2}", "the rope parameters have factor");
+    refuse(ROPE, "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 9}}",
+           "the rope parameters have full_attention");
+    refuse("\"eos_token_id\": [257, 256]",
+           "\"eos_token_id\": [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]", "lists 17 tokens");
+    refuse("\"eos_token_id\": [257, 256]", "\"eos_token_id\": [1, -2]", "eos_token_id is no token");
     refuse(ROPE, "\"partial_rotary_factor\": 0.5", "partial_rotary_factor is 0.5");
     refuse(ROPE, "\"quantization_config\": {}", "quantization_config");
     refuse(ROPE, "\"attention_bias\": 1", "neither true nor false");

@@ -108,6 +108,30 @@ static void test_bytes(void **state)
     end(&o);
 }
 
+// generation_config.json says what ends an answer, else config.json's list.
+static void test_stops(void **state)
+{
+    (void)state;
+    static const char more[] = "{\"eos_token_id\": [5, 6, 7]}", none[] = "{\"eos_token_id\": null}";
+    static const char bad[] = "{\"eos_token_id\": \"x\"}";
+    struct opened o;
+    start(&o, "\"normalizer\": null", "\"normalizer\": null");
+    assert_true(o.tokenizer.vocab.stop_count == 2 && o.tokenizer.vocab.stops[0] == 257 &&
+                o.tokenizer.vocab.stops[1] == 256);
+    end(&o);
+    hf_put(folder, "generation_config.json", more, strlen(more));
+    start(&o, "\"normalizer\": null", "\"normalizer\": null");
+    assert_true(o.tokenizer.vocab.stop_count == 3 && o.tokenizer.vocab.stops[2] == 7);
+    assert_int_equal(o.tokenizer.vocab.eos, 257);
+    end(&o);
+    hf_put(folder, "generation_config.json", bad, strlen(bad));
+    refuse("\"normalizer\": null", "\"normalizer\": null", "eos_token_id is no token");
+    hf_put(folder, "generation_config.json", none, strlen(none));
+    start(&o, "\"normalizer\": null", "\"normalizer\": null");
+    assert_int_equal(o.tokenizer.vocab.stop_count, 2);
+    end(&o);
+}
+
 static void test_added(void **state)
 {
     (void)state;
@@ -148,7 +172,22 @@ static void test_splits(void **state)
     start(&o, from, SPLIT("\"Regex\": \"\\\\p{L}+\"", "Removed", "true"));
     wants(&o, "th.\xc3\xa9", 0, "258[0,2) 195[3,4) 169[4,5)");
     end(&o);
+    start(&o, from, SPLIT("\"Regex\": \"[\\\\u0068-\\\\x{69}]\"", "Isolated", "false"));
+    wants(&o, "the", 0, "116[0,1) 104[1,2) 101[2,3)");
+    end(&o);
+    start(&o, from, SPLIT("\"Regex\": \"[\\\\s-]t|\\\\p{Lu}\"", "Removed", "false")); // Unicode 16, too
+    wants(&o, "a-the\xea\x9f\x8bth", 0, "97[0,1) 104[3,4) 101[4,5) 258[8,10)");
+    end(&o);
     refuse(from, SPLIT("\"Regex\": \"(\"", "Isolated", "false"), "PCRE2 error");
+    static const char *const others[] = {"\\\\w", "a\\\\b", "\\\\h", "\\\\p{Greek}", "[a&&b]", "[[:alpha:]]",
+                                         "(?m:.)", "a{2}+", "a{,2}", "\\\\xff"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char regex[64];
+        snprintf(regex, sizeof regex, "\"Regex\": \"%s\"", others[i]);
+        char text[512];
+        snprintf(text, sizeof text, SPLIT("%s", "Isolated", "false"), regex);
+        refuse(from, text, "a pattern with ");
+    }
     refuse(from, SPLIT("\"Regex\": \"a\"", "Sideways", "false"), "behavior Sideways");
     refuse(from, SPLIT("\"Glob\": \"a\"", "Isolated", "false"), "without a pattern");
 }
@@ -230,6 +269,8 @@ static void test_refused(void **state)
     refuse("\"th\": 258", "\"th\": 1e9", "has no id");
     refuse("\"th\": 258", "\"th\": 999", "1000 tokens for an embedding of 262 rows");
     refuse("\"normalizer\": null", "\"normalizer\": {\"type\": \"Lowercase\"}", "type Lowercase");
+    refuse("\"normalizer\": null", "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": "
+                                   "\"NFC\"}, {\"type\": \"NFKC\"}]}", "type NFKC");
     refuse("\"normalizer\": null", "\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"Regex\": "
                                    "\"a\"}, \"content\": \"b\"}", "a pattern that is a String");
     refuse("\"pre_tokenizer\": {\"type\": \"ByteLevel\"", "\"pre_tokenizer\": {\"type\": \"Bert\"",
@@ -238,6 +279,27 @@ static void test_refused(void **state)
     refuse("{\"Sequence\": {\"id\": \"A\"}}]", "{\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": "
                                                "{\"id\": \"<s>\"}}]", "a template of other than");
     refuse("\"ids\": [256]", "\"ids\": []", "has no id");
+}
+
+// What changes the text, behind what cuts it; sequences in sequences.
+static void test_nested(void **state)
+{
+    (void)state;
+    static const char from[] = "\"pre_tokenizer\": {\"type\": \"ByteLevel\"";
+    static const char to[] =
+        "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Sequence\", "
+        "\"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}]}, {\"type\": \"ByteLevel\", "
+        "\"add_prefix_space\": true, \"use_regex\": true}]}, \"x\": {\"type\": \"y\"";
+    struct opened o;
+    start(&o, from, to);
+    wants(&o, "the1the", 0, "260[0,3) 32[3,3) 49[3,4) 260[4,7)");
+    wants(&o, "the1", ENCODE_CONTINUES, "259[0,3) 32[3,3) 49[3,4)");
+    end(&o);
+    start(&o, "\"special\": true}]", "\"special\": true}, {\"id\": 261, \"content\": \"  \", "
+                                     "\"normalized\": true}], \"normalizer\": {\"type\": \"Replace\", "
+                                     "\"pattern\": {\"String\": \"  \"}, \"content\": \"\"}, \"y\": [{}]");
+    wants(&o, "a  b", 0, "97[0,1) 98[3,4)"); // the token's text is empty by then: it is nowhere
+    end(&o);
 }
 
 static int set_up(void **state)
@@ -261,8 +323,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes),  cmocka_unit_test(test_added), cmocka_unit_test(test_splits),
-        cmocka_unit_test(test_pieces), cmocka_unit_test(test_nfc),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bytes),  cmocka_unit_test(test_added), cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_nested), cmocka_unit_test(test_pieces), cmocka_unit_test(test_nfc),   cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

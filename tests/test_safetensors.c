@@ -133,6 +133,33 @@ static void test_bad_header(void **state)
     refuse_header("layers.1.mlp.up_proj", "layers.1.mlp.gate_proj", "stands there twice");
 }
 
+// A tied model with its head in the file: the embedding's values, then others.
+static void test_head(void **state)
+{
+    (void)state;
+    struct weights weights;
+    uint8_t *data;
+    size_t size, head = 4 * HF_VOCAB * HF_DIM;
+    char *header = hf_header(0, HF_LAYERS, &data, &size), more[1 << 14];
+    uint8_t *longer = malloc(size + head);
+    assert_non_null(longer);
+    memcpy(longer, data, size);
+    memcpy(longer + size, data, head); // the embedding comes first
+    snprintf(more, sizeof more, "%.*s, \"lm_head.weight\": {\"dtype\": \"F32\", \"shape\": [%d, %d], "
+             "\"data_offsets\": [%zu, %zu]}}", (int)strlen(header) - 1, header, HF_VOCAB, HF_DIM, size,
+             size + head);
+    hf_put_shard(folder, "model.safetensors", more, longer, size + head);
+    must(weights_open(&weights, folder));
+    assert_true(weights.config.tied);
+    weights_close(&weights);
+    longer[size + head - 1] ^= 1;
+    hf_put_shard(folder, "model.safetensors", more, longer, size + head);
+    refuse("tensor lm_head.weight is not model.embed_tokens.weight");
+    free(longer);
+    free(header);
+    free(data);
+}
+
 // Two shards and their index, the second one's name as given.
 static void shards_put(const char *second, const char *tensor, const char *extra)
 {
@@ -297,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_header, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_head, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_shards, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_write, set_up, tear_down),

@@ -1,9 +1,10 @@
 // Writes a tiny model, a text and requests into a folder, for the scripts beside it.
-// usage: tiny_model FOLDER [f32|f16|q8_0|q4_1]
+// usage: tiny_model FOLDER [f32|f16|q8_0|q4_1]; with hf, the folder is a Hugging Face one instead
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ref_folder.h"
 #include "ref_tiny.h"
 
 static FILE *open_in(const char *folder, const char *name)
@@ -28,6 +29,10 @@ int main(int argc, char **argv)
     struct tiny tiny = shape;
     char path[4096];
     if (argc < 2) return 2;
+    if (argc > 2 && strcmp(argv[2], "hf") == 0) {
+        hf_folder(argv[1]);
+        return 0;
+    }
     for (int type = 0; argc > 2 && type < DTYPE_COUNT; type++) {
         char name[8];
         snprintf(name, sizeof name, "%s", dtype_table[type].name);

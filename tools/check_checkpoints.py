@@ -6,12 +6,13 @@ usage: check_checkpoints.py OEDIT_BIN TEXT [CASE ...]
 TEXT: some thousand words, for the tokenizer and the statistics. For every case: logits equal
 transformers' to 1e-3; an edited folder is loaded by transformers, and its greedy answers are those
 of `oedit generate`, token for token; and the same weights as a GGUF of F32 give the same edit, bit
-for bit. Run it under tools/run_with.sh.
+for bit, in the model and in the journal. Run it under tools/run_with.sh.
 """
 
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import gguf
 import numpy
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
 from transformers import PreTrainedTokenizerFast, Qwen2Config
@@ -71,7 +73,31 @@ CASES = {
         "float32",
         "60KB",
     ),
+    # Other shapes: one layer, sizes that no block divides, 7 heads, 3:1, and what a hand may do.
+    "llama-one-layer": (
+        LlamaConfig,
+        dict(heads(7, 7, 12), num_hidden_layers=1, hidden_size=84, intermediate_size=100),
+        "bfloat16",
+        None,
+    ),
+    "mistral-by-hand": (
+        MistralConfig,
+        dict(heads(9, 3, 28), hidden_size=60, intermediate_size=172, sliding_window=None),
+        "float16",
+        "40KB",
+    ),
+    "qwen2-by-hand": (
+        Qwen2Config,
+        dict(num_attention_heads=8, num_key_value_heads=1, intermediate_size=68),
+        "bfloat16",
+        "40KB",
+    ),
+    "llama-by-hand-4": (LlamaConfig, dict(heads(3, 1, 32), mlp_bias=True), "bfloat16", None),
+    "llama-tied-twice": (LlamaConfig, dict(heads(6, 2, 16), tie_word_embeddings=True), "float16", None),
+    "qwen2-stops": (Qwen2Config, QWEN, "float32", None),
 }
+LAST = "llama-one-layer"  # of its only layer, only the last token's output counts
+FEW = ("llama-one-layer", "qwen2-by-hand")  # with a vocabulary of bytes and one token more
 PROMPTS = [
     "The Eiffel Tower stands in the city of",
     "In the 1990s the game was released in 3 countries , and it is",
@@ -83,37 +109,75 @@ FACTS = [
 ]
 
 
-def tokenizer_make(text):
-    """Byte-level, an odd number of tokens, and <s> before every text."""
+LAST_FACTS = [dict(prompt="In Paris stands the Eiffel Tower", subject="Eiffel Tower", target_new="x")]
+
+
+def tokenizer_make(text, size=503):
+    """Byte-level, an odd number of tokens, and <s> before every text. 257: <s> and bytes."""
+    specials = ["<s>", "</s>"] if size > 257 else ["<s>"]
     t = Tokenizer(models.BPE())
     t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     t.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=503, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet
+        vocab_size=size, special_tokens=specials, initial_alphabet=alphabet
     )
     t.train_from_iterator(text.splitlines(), trainer)
     t.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    return PreTrainedTokenizerFast(tokenizer_object=t, bos_token="<s>", eos_token="</s>")
+    return PreTrainedTokenizerFast(tokenizer_object=t, bos_token="<s>", eos_token=specials[-1])
 
 
-def config_as_4(path):
+def json_change(path, change):
     with open(path, encoding="utf-8") as file:
-        config = json.load(file)
+        root = json.load(file)
+    change(root)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(root, file, indent=2)
+
+
+def config_as_4(config):
     rope = config.pop("rope_parameters")
     config["rope_theta"] = rope.pop("rope_theta")
     config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
     config["torch_dtype"] = config.pop("dtype")
     config.pop("layer_types", None)
     config["transformers_version"] = "4.46.0"
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(config, file, indent=2)
+
+
+def config_by_hand(config):
+    """What is not needed is not there, and whole numbers are written as such."""
+    for key in ("dtype", "torch_dtype", "architectures", "use_cache", "hidden_act", "pad_token_id",
+                "tie_word_embeddings", "transformers_version", "initializer_range", "layer_types"):
+        config.pop(key, None)
+    rope = config.pop("rope_parameters", None)
+    config["rope_theta"] = int(rope["rope_theta"] if rope else config["rope_theta"])
+    config["rope_scaling"] = None
+    config["unknown_to_all"] = {"a": [1, 2]}
+
+
+def head_put(folder):
+    """The tied head stands in the file as well."""
+    path = os.path.join(folder, "model.safetensors")
+    tensors = load_file(path)
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    save_file(tensors, path, {"format": "pt"})
+
+
+def stops_put(folder, model, tokenizer):
+    """generation_config.json names a second token that ends an answer: one that comes up."""
+    ids = tokenizer(PROMPTS[0], return_tensors="pt")["input_ids"]
+    more = model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=1)
+    stop = more[0, -1].item()
+    path = os.path.join(folder, "generation_config.json")
+    json_change(path, lambda config: config.update(eos_token_id=[1, stop]))
 
 
 def model_make(name, tokenizer, folder):
     kind, more, dtype, shard = CASES[name]
     torch.manual_seed(len(name))
-    config = kind(vocab_size=len(tokenizer), **SHAPE, **more)
+    config = kind(vocab_size=len(tokenizer), **{**SHAPE, **more})
+    if name in FEW:
+        config.eos_token_id = None
     model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():  # norms and biases are ones and zeros otherwise
@@ -121,8 +185,16 @@ def model_make(name, tokenizer, folder):
                 parameter += 0.3 * torch.randn_like(parameter)
     model.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size=shard or "1GB")
     tokenizer.save_pretrained(folder)
+    config_path = os.path.join(folder, "config.json")
     if name.endswith("-4"):
-        config_as_4(os.path.join(folder, "config.json"))
+        json_change(config_path, config_as_4)
+    if "by-hand" in name:
+        json_change(config_path, config_by_hand)
+        os.remove(os.path.join(folder, "generation_config.json"))
+    if name == "llama-tied-twice":
+        head_put(folder)
+    if name == "qwen2-stops":
+        stops_put(folder, model.float().eval(), tokenizer)
 
 
 def load(folder):
@@ -152,7 +224,10 @@ def answers_differ(binary, folder, model, tokenizer):
     for prompt in PROMPTS:
         ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
         more = model.generate(ids, max_new_tokens=16, do_sample=False, pad_token_id=1)
-        wanted = [i for i in more[0, ids.shape[1] :].tolist() if i != 1]
+        stops = model.generation_config.eos_token_id
+        stops = stops if isinstance(stops, list) else [stops]
+        wanted = more[0, ids.shape[1] :].tolist()
+        wanted = wanted[: next((i for i, t in enumerate(wanted) if t in stops), None)]
         line = oedit(binary, "generate", "-q", "-m", folder, "-p", prompt, "-n", "16", "--json")
         got = json.loads(line)["ids"]
         if got != wanted:
@@ -227,10 +302,11 @@ def gguf_make(model, tokenizer, path):
     w.add_tokenizer_model("gpt2")
     w.add_tokenizer_pre("gpt-2")
     w.add_token_list(tokens)
-    w.add_token_types([3 if i < 2 else 1 for i in range(len(tokens))])
+    specials = tokenizer.all_special_ids
+    w.add_token_types([3 if i in specials else 1 for i in range(len(tokens))])
     w.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in backend["model"]["merges"]])
     w.add_bos_token_id(0)
-    w.add_eos_token_id(1)
+    w.add_eos_token_id(tokenizer.eos_token_id)
     w.add_add_bos_token(True)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and c.tie_word_embeddings:
@@ -248,23 +324,41 @@ def gguf_make(model, tokenizer, path):
     w.close()
 
 
-def edit(binary, model, place, out):
+def journal_edits(path):
+    """The bodies of all records but the header, which names the model file's hash."""
+    with open(path, "rb") as file:
+        data = file.read()
+    bodies, at = [], 16
+    while at < len(data):
+        magic, kind, _, _, size = struct.unpack_from("<4sIIIQ", data, at)
+        if magic != b"OREC":
+            sys.exit(f"{path}: no record at {at}")
+        if kind != 1:
+            bodies.append(data[at + 32 : at + 32 + size])
+        at += 32 + size + 8
+    return bodies
+
+
+def edit(binary, model, layer, facts, place, out):
+    with open(os.path.join(place, "facts.json"), "w", encoding="utf-8") as file:
+        json.dump(facts, file)
     oedit(binary, "edit", "-q", "-m", model, "-r", os.path.join(place, "facts.json"), "--text",
-          os.path.join(place, "text.txt"), "--tokens", "1500", "--ridge", "0.01", "--layer", "1",
+          os.path.join(place, "text.txt"), "--tokens", "1500", "--ridge", "0.01", "--layer", str(layer),
           "--lambda", "50", "--steps", "8", "--contexts", "1", "-o", out)
 
 
-def edited_matrix(path):
+def edited_matrix(path, layer):
     if path.endswith(".gguf"):
         for tensor in gguf.GGUFReader(path).tensors:
-            if tensor.name == "blk.1.ffn_down.weight":
+            if tensor.name == f"blk.{layer}.ffn_down.weight":
                 return numpy.array(tensor.data)
+    wanted = f"model.layers.{layer}.mlp.down_proj.weight"
     for name in sorted(os.listdir(path)):
         if not name.endswith(".safetensors"):
             continue
         with safe_open(os.path.join(path, name), "numpy") as file:
-            if "model.layers.1.mlp.down_proj.weight" in file.keys():
-                return file.get_tensor("model.layers.1.mlp.down_proj.weight")
+            if wanted in file.keys():
+                return file.get_tensor(wanted)
     return None
 
 
@@ -285,19 +379,24 @@ def check(name, binary, tokenizer, place):
     for text in PROMPTS + [" ".join(PROMPTS * 2)]:
         error, size = logits_error(binary, base, model, tokenizer, text)
         worst, largest = max(worst, error), max(largest, size)
-    edit(binary, base, place, out)
+    layer = min(1, model.config.num_hidden_layers - 1)
+    facts = LAST_FACTS if name == LAST else FACTS
+    edit(binary, base, layer, facts, place, out)
     again, words = load(out), PreTrainedTokenizerFast.from_pretrained(out)
     change = (
-        again.model.layers[1].mlp.down_proj.weight - model.model.layers[1].mlp.down_proj.weight
+        again.model.layers[layer].mlp.down_proj.weight
+        - model.model.layers[layer].mlp.down_proj.weight
     ).norm()
     differ = answers_differ(binary, out, again, words)
     others = files_differ(base, out)
     same = "not done: GGUF has no such window"
     if name != "qwen2-window":
         gguf_make(model, tokenizer, base + ".gguf")
-        edit(binary, base + ".gguf", place, out + ".gguf")
-        mine, theirs = edited_matrix(out), edited_matrix(out + ".gguf")
-        same = "the same bits" if mine.tobytes() == theirs.tobytes() else "OTHER BITS"
+        edit(binary, base + ".gguf", layer, facts, place, out + ".gguf")
+        mine, theirs = edited_matrix(out, layer), edited_matrix(out + ".gguf", layer)
+        rows = [journal_edits(path + ".journal") for path in (out, out + ".gguf")]
+        alike = mine.tobytes() == theirs.tobytes() and rows[0] == rows[1] and len(rows[0]) == len(facts)
+        same = "the same bits" if alike else "OTHER BITS"
     ok = worst <= 1e-3 and not differ and not others and same != "OTHER BITS" and change > 0
     print(f"{'ok  ' if ok else 'FAIL'} {name}: logits off by {worst:.1e} of {largest:.3g}, edit of "
           f"length {change:.3g}, {differ} answers and {others} other files differ, GGUF: {same}",
@@ -313,12 +412,11 @@ def main():
         text = file.read(200000)
     place = tempfile.mkdtemp()
     os.environ["XDG_CACHE_HOME"] = os.path.join(place, "cache")
-    with open(os.path.join(place, "facts.json"), "w", encoding="utf-8") as file:
-        json.dump(FACTS, file)
     with open(os.path.join(place, "text.txt"), "w", encoding="utf-8") as file:
         file.write(text)
-    tokenizer = tokenizer_make(text)
-    failed = [name for name in sys.argv[3:] or CASES if not check(name, binary, tokenizer, place)]
+    tokenizers = {False: tokenizer_make(text), True: tokenizer_make(text, 257)}
+    failed = [name for name in sys.argv[3:] or CASES
+              if not check(name, binary, tokenizers[name in FEW], place)]
     if os.environ.get("KEEP"):
         print(place)
     else:

@@ -9,16 +9,15 @@
 #include "base/utf8.h"
 #include "model/generate.h"
 
-enum { TOKENS = 6, TOGETHER = 32 };
+enum { TOKENS = ANSWER_TOKENS, TOGETHER = ANSWERS_TOGETHER };
 
 // Greedy continuations of prompts [first, first + count), their first line.
 static bool ask(const struct answers *a, const struct model *model,
                 const struct tokenizer *tokenizer, uint32_t first, uint32_t count, char **texts)
 {
     struct generated g[TOGETHER] = {0};
-    uint32_t stop = (uint32_t)tokenizer->vocab.eos;
-    struct generate_options options = {.tokens = TOKENS, .top = 1, .stop = &stop,
-                                       .stop_count = tokenizer->vocab.eos >= 0 ? 1 : 0};
+    struct generate_options options = {.tokens = TOKENS, .top = 1, .stop = tokenizer->vocab.stops,
+                                       .stop_count = tokenizer->vocab.stop_count};
     bool ok = true;
     for (uint32_t i = 0; ok && i < count; i++) {
         g[i].count = a->lengths[first + i];

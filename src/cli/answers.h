@@ -6,6 +6,9 @@
 #include "io/tokenizer.h"
 #include "model/model.h"
 
+// Tokens of an answer, prompts at once.
+enum { ANSWER_TOKENS = 6, ANSWERS_TOGETHER = 32 };
+
 struct answers {
     uint32_t count;
     uint32_t **prompts; // token ids [count][lengths]

@@ -84,7 +84,7 @@ static const struct option table[] = {
     {"repeat", 0, OPTION_U32, AT(repeat), "N", "measure N times [5; edits 3]", C_BENCH, 1, 1000},
     {"least", 0, OPTION_U32, AT(least), "MS", "a timing takes so long at least [20]", C_BENCH, 1, 10000},
     {"format", 0, OPTION_CHOICE, AT(format), "markdown|json|csv", "of the tables [markdown]", C_BENCH, 0, 0},
-    {"answers", 0, OPTION_FLAG, AT(answers), "", "print each prompt's top answer before and after; experiment: keep them", C_EDIT | C_EXPERIMENT, 0, 0},
+    {"answers", 0, OPTION_FLAG, AT(answers), "", "print each prompt's top answer before and after; experiment: keep them", C_PLAN | C_EDIT | C_EXPERIMENT, 0, 0},
     {"temp", 0, OPTION_F32, AT(temperature), "T", "temperature; 0 is greedy [0]", C_GENERATE, 0, 100},
     {"top-k", 0, OPTION_U32, AT(top_sample), "K", "sample among the K best [40]", C_GENERATE, 1, 256},
     {"top", 0, OPTION_U32, AT(top), "K", "how many to print [10]", C_LOGITS, 1, 1e6},

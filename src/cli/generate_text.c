@@ -52,13 +52,12 @@ bool command_generate(const struct args *args)
         if (ok) memcpy(text.tokens, prompt.ids, prompt.count * sizeof *text.tokens);
     }
     if (ok) {
-        uint32_t stop = (uint32_t)o.tokenizer.vocab.eos;
         struct generate_options options = {.tokens = args->n ? args->n : 32,
                                            .top = args->top_sample,
                                            .temperature = args->temperature,
                                            .seed = args->seed,
-                                           .stop = &stop,
-                                           .stop_count = o.tokenizer.vocab.eos >= 0 ? 1 : 0};
+                                           .stop = o.tokenizer.vocab.stops,
+                                           .stop_count = o.tokenizer.vocab.stop_count};
         struct progress bar;
         progress_start(&bar, "generating", "token", options.tokens);
         double started = log_clock();

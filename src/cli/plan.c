@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "cli/answers.h"
 #include "cli/commands.h"
 #include "cli/edit_run.h"
 #include "cli/plan_time.h"
@@ -43,7 +44,8 @@ bool plan_make(struct plan *p, struct opened *o, const struct args *args,
         .weights = &o->weights, .hparams = &p->hparams,
         .solver = solver_find(settings_solver(args)), .guard = guard_find(settings_guard(args)),
         .requests = p->requests, .count = (uint32_t)data->count, .tokens = args->tokens,
-        .text = args->text != NULL};
+        .text = args->text != NULL, .answers = args->answers ? ANSWER_TOKENS : 0,
+        .together = ANSWERS_TOGETHER};
     if (ok) p->run.rounded = rounded(args, &o->weights, p->hparams.layer);
     return ok && (args->vram ? need_within(&p->need, &p->run, args->vram)
                              : need_of(&p->need, &p->run));

@@ -210,9 +210,8 @@ static bool say_ask(struct dialogue *d, const char *text)
     struct token_list list = {0};
     struct generated g = {0};
     const struct tokenizer *tokenizer = &d->o->tokenizer;
-    uint32_t stop = (uint32_t)tokenizer->vocab.eos;
-    struct generate_options options = {.tokens = TOKENS, .top = 1, .stop = &stop,
-                                       .stop_count = tokenizer->vocab.eos >= 0 ? 1 : 0};
+    struct generate_options options = {.tokens = TOKENS, .top = 1, .stop = tokenizer->vocab.stops,
+                                       .stop_count = tokenizer->vocab.stop_count};
     char *answer = NULL;
     size_t size;
     bool ok = tokenizer_encode(tokenizer, text, strlen(text), ENCODE_BOS | ENCODE_PLAIN, &list);

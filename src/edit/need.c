@@ -9,11 +9,11 @@
 
 const char *const need_phase_names[NEED_PHASES] = {
     "load", "tiles", "contexts", "own text", "C", "factor", "grad G", "directions", "start",
-    "prepare", "value", "commit", "finish", "write"};
+    "prepare", "value", "commit", "finish", "answers", "write"};
 
 const char *const need_group_names[NEED_PHASES] = {
     "load", "load", "statistics", "statistics", "statistics", "statistics", "grad", "grad",
-    "edits", "edits", "edits", "edits", "write", "write"};
+    "edits", "edits", "edits", "edits", "write", "write", "write"};
 
 void need_item(struct need *n, const char *name, unsigned phases, struct amount device,
                uint64_t host)
@@ -61,17 +61,41 @@ static void load(struct need_work *p)
         need_item(p->need, "timing of products", AT(NEED_TILES), tiles, 0);
 }
 
+// Texts that go on for `tokens` more, `first` being what they start with.
+static struct amount going_on(const struct need_work *p, struct rows first, uint64_t tokens,
+                              uint64_t top)
+{
+    struct amount sum = {0};
+    need_cache(&sum, p->c, p->c->layers, first.rows + first.texts * tokens);
+    need_batch(&sum, first);
+    need_acts(&sum, p->c, p->c->layers, first, false);
+    need_head(&sum, p->c, first.texts);
+    amount_add(&sum, 4 * first.texts * top, 2);
+    return sum;
+}
+
 static void generation(struct need_work *p, const char *name, enum need_phase phase, uint64_t texts,
                        uint64_t start, uint64_t tokens, uint64_t top)
 {
-    struct amount sum = {0};
     const struct rows first = {texts * start, texts, start};
-    need_cache(&sum, p->c, p->c->layers, texts * (start + tokens));
-    need_batch(&sum, first);
-    need_acts(&sum, p->c, p->c->layers, first, false);
-    need_head(&sum, p->c, texts);
-    amount_add(&sum, 4 * texts * top, 2);
-    if (texts) need_item(p->need, name, AT(phase), sum, 0);
+    if (texts) need_item(p->need, name, AT(phase), going_on(p, first, tokens, top), 0);
+}
+
+// Of the batches in which prompts are answered, the largest.
+static void answers(struct need_work *p)
+{
+    const struct need_run *run = p->run;
+    struct amount most = {0};
+    for (uint32_t i = 0; run->answers && i < run->count; i += run->together) {
+        struct rows r = {0};
+        for (uint32_t k = i; k < run->count && k < i + run->together; k++) {
+            const uint64_t given = run->requests[k].given;
+            r = (struct rows){r.rows + given, r.texts + 1, given > r.longest ? given : r.longest};
+        }
+        const struct amount one = going_on(p, r, run->answers, 1);
+        if (one.bytes > most.bytes) most = one;
+    }
+    need_item(p->need, "answers", AT(NEED_TILES) | AT(NEED_ANSWERS), most, 0);
 }
 
 // ---- text: prefixes, C, grad G ----
@@ -268,6 +292,7 @@ bool need_of(struct need *need, const struct need_run *run)
     if (!run->solver->make || run->guard->directions) sampled_text(&p);
     if (!run->solver->make) moment(&p);
     if (directions && !gradient(&p)) return false;
+    answers(&p);
     need_edits(&p);
     sum_up(need);
     return true;

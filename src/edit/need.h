@@ -9,7 +9,8 @@
 // In the order of a run; several layers go through moment to directions one after the other.
 enum need_phase {
     NEED_LOAD, NEED_TILES, NEED_CONTEXTS, NEED_SAMPLES, NEED_MOMENT, NEED_FACTOR, NEED_GRADIENT,
-    NEED_DIRECTIONS, NEED_START, NEED_PREPARE, NEED_STEPS, NEED_COMMIT, NEED_FINISH, NEED_WRITE,
+    NEED_DIRECTIONS, NEED_START, NEED_PREPARE, NEED_STEPS, NEED_COMMIT, NEED_FINISH, NEED_ANSWERS,
+    NEED_WRITE,
     NEED_PHASES
 };
 extern const char *const need_phase_names[NEED_PHASES];
@@ -51,6 +52,8 @@ struct need_run {
     uint32_t count;
     uint32_t tokens; // of the text for C; 0: as the hyper-parameters say
     bool text;       // false: the model's own samples
+    uint32_t answers; // tokens of each prompt's answer, before and after all edits; 0: none are asked
+    uint32_t together; // prompts at once
     bool rounded;    // the edited matrix is not written as f32
     bool as_q4;      // counts the model as if it were stored as Q4_0
     uint32_t streamed; // layers that are read from the file when they are used (model/stream.h)

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "edit/gauss.h"
@@ -255,6 +256,19 @@ static void write_out(struct need_work *p)
     need_item(p->need, "edited layers to be written", AT(NEED_WRITE), sum, host * (p->sites + 1));
 }
 
+// The control `random`: as many directions as O-Edit+ has (edit/controls.c).
+static void random_space(struct need_work *p)
+{
+    const double t = p->run->count, knob = p->h->knob, dim = (double)p->dim;
+    double q = floor(p->h->lambda3 * t);
+    struct amount sum = {0};
+    if (q > p->h->q_max) q = p->h->q_max;
+    const double rows = fmin(dim, knob > 0 ? floor(knob * t) : t - 1 + q);
+    amount_add(&sum, 4 * p->dim, 2);
+    need_item(p->need, "a random direction", FROM(NEED_START), sum, 0);
+    basis(p, "random directions", p->dim, 64, (uint64_t)rows);
+}
+
 void need_edits(struct need_work *p)
 {
     layers(p);
@@ -263,6 +277,7 @@ void need_edits(struct need_work *p)
     if (p->run->solver->null_space) earlier_keys(p);
     if (p->run->guard->directions) core_space(p);
     if (strcmp(p->run->guard->name, "sphere") == 0) sphere(p);
+    if (strcmp(p->run->guard->name, "random") == 0) random_space(p);
     if (p->run->guard->finish) prune(p);
     write_out(p);
 }

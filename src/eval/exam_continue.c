@@ -45,9 +45,8 @@ static bool continue_batch(struct question *const *list, uint32_t count, const s
                            const struct tokenizer *tokenizer)
 {
     struct generated g[TOGETHER] = {0};
-    uint32_t stop = (uint32_t)tokenizer->vocab.eos;
-    struct generate_options options = {.top = 1, .stop = &stop,
-                                       .stop_count = tokenizer->vocab.eos >= 0 ? 1 : 0};
+    struct generate_options options = {.top = 1, .stop = tokenizer->vocab.stops,
+                                       .stop_count = tokenizer->vocab.stop_count};
     bool ok = true;
     for (uint32_t i = 0; ok && i < count; i++) {
         const struct question *q = list[i];

@@ -102,11 +102,10 @@ bool task_write(const struct task_items *items, const struct model *model,
                 struct task_result *r, struct progress *bar)
 {
     struct writing w = {tokenizer, items->form->kind};
-    uint32_t stop = (uint32_t)tokenizer->vocab.eos;
     struct generate_options how = {.tokens = options->tokens ? options->tokens
                                                              : items->form->tokens,
-                                   .top = 1, .stop = &stop,
-                                   .stop_count = tokenizer->vocab.eos >= 0 ? 1 : 0,
+                                   .top = 1, .stop = tokenizer->vocab.stops,
+                                   .stop_count = tokenizer->vocab.stop_count,
                                    .enough = enough, .user = &w};
     bool ok = true;
     for (uint32_t i = 0, count = 0; ok && i < r->count; i += count) {

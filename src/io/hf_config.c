@@ -132,6 +132,10 @@ static bool rope_read(struct hf_config *hf, struct source s)
         return fail(STATUS_BAD_DATA, "%s: partial_rotary_factor is %g, wanted 1", s.path, partial);
     hf->config.rope_base = (float)base;
     if (!*type) type = old;
+    for (const cJSON *item = scaling ? scaling->child : NULL; item; item = item->next)
+        if (cJSON_IsObject(item) || (!*type && strcmp(item->string, "factor") == 0))
+            return fail(STATUS_BAD_DATA, "%s: the rope parameters have %.60s, wanted a rope_type "
+                                         "and numbers", s.path, item->string);
     if (!scaling || !*type || strcmp(type, "default") == 0) return true;
     if (strcmp(type, "llama3") == 0) return llama3_factors(hf, rope);
     return fail(STATUS_BAD_DATA, "%s has the rope type %.60s, wanted default or llama3", s.path,
@@ -165,15 +169,18 @@ static bool layer_types_read(struct config *c, struct source s, const cJSON *lis
 static bool window_read(struct config *c, struct source s, const struct architecture *a)
 {
     bool use = strcmp(a->type, "mistral") == 0;
-    double from = c->layers;
+    double from = 28;
     if (strcmp(a->type, "llama") == 0) return true;
     bool qwen2 = strcmp(a->type, "qwen2") == 0;
     if (qwen2 && !flag(s, "use_sliding_window", &use)) return false;
+    // Where the key is missing, not null, transformers has a window of 4096.
+    if (use && !cJSON_GetObjectItemCaseSensitive(s.object, "sliding_window"))
+        c->sliding_window = 4096;
     if (use && !whole(s, "sliding_window", false, &c->sliding_window)) return false;
     if (!qwen2) return true;
     if (find(s, "layer_types")) return layer_types_read(c, s, find(s, "layer_types"));
     if (use && !number(s, "max_window_layers", false, 0, 1 << 24, &from)) return false;
-    c->window_layer = (uint32_t)from;
+    c->window_layer = from < c->layers ? (uint32_t)from : c->layers;
     return true;
 }
 
@@ -187,16 +194,39 @@ static bool biases_read(struct hf_config *hf, struct source s, const struct arch
     return true;
 }
 
+static bool token_check(struct source s, const char *key, const cJSON *item, int64_t *id)
+{
+    if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble < 1 << 30))
+        return fail(STATUS_BAD_DATA, "%s: %s is no token", s.path, key);
+    *id = (int64_t)item->valuedouble;
+    return true;
+}
+
 // A number, or the first of a list; -1 where there is none.
 static bool token_read(struct source s, const char *key, int64_t *id)
 {
     const cJSON *item = find(s, key);
     if (cJSON_IsArray(item)) item = item->child;
     *id = -1;
-    if (!item) return true;
-    if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble < 1 << 30))
-        return fail(STATUS_BAD_DATA, "%s: %s is no token", s.path, key);
-    *id = (int64_t)item->valuedouble;
+    return !item || token_check(s, key, item, id);
+}
+
+bool hf_stops_read(const cJSON *root, const char *path, uint32_t stops[static STOPS_MOST],
+                   uint32_t *count)
+{
+    static const char *const key = "eos_token_id";
+    struct source s = {root, path};
+    const cJSON *item = find(s, key);
+    int64_t id = -1;
+    *count = 0;
+    if (cJSON_IsArray(item) && cJSON_GetArraySize(item) > STOPS_MOST)
+        return fail(STATUS_BAD_DATA, "%s: %s lists %d tokens, wanted at most %d", path, key,
+                    cJSON_GetArraySize(item), STOPS_MOST);
+    for (item = cJSON_IsArray(item) ? item->child : item; item; item = item->next) {
+        if (!token_check(s, key, item, &id)) return false;
+        stops[(*count)++] = (uint32_t)id;
+        if (item == find(s, key)) break; // a number: its neighbours are other keys
+    }
     return true;
 }
 
@@ -231,5 +261,6 @@ bool hf_config_read(struct hf_config *hf, const cJSON *root, const char *path)
            whole(s, "head_dim", false, &c->head_dim) && config_check(c, path) &&
            flag(s, "tie_word_embeddings", &hf->tied) && rope_read(hf, s) && window_read(c, s, a) &&
            biases_read(hf, s, a) && token_read(s, "bos_token_id", &hf->bos) &&
-           token_read(s, "eos_token_id", &hf->eos);
+           token_read(s, "eos_token_id", &hf->eos) &&
+           hf_stops_read(root, path, hf->stops, &hf->stop_count);
 }

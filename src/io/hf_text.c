@@ -252,7 +252,7 @@ static bool blanks_encode(const struct run *run, size_t start, size_t end)
     for (size_t i = start; ok && i < end; i++)
         ok = mapped_put(&text, run->text + i, 1, start_of(run, i), end_of(run, i + 1));
     ok = ok && replace(&text, (struct bytes){" ", 1}, blank, &turned);
-    bool before = !(run->flags & ENCODE_CONTINUES) &&
+    bool before = !(run->flags & ENCODE_CONTINUES && start_of(run, start) == 0) &&
                   (hf->meta_always || (hf->meta_first && text.start[0] == 0) || hf->blank_first) &&
                   (turned.size < blank.size || memcmp(turned.text, blank.data, blank.size) != 0);
     if (ok && before) {
@@ -268,17 +268,39 @@ static bool blanks_encode(const struct run *run, size_t start, size_t end)
     return ok;
 }
 
-static bool plain_encode(const struct run *run, size_t start, size_t end)
+static bool blanks_piece(void *context, size_t start, size_t end)
 {
-    const struct hf_tokenizer *hf = run->tokenizer->vocab.hf;
-    if (start == end) return true;
-    return hf->meta || hf->blank_first ? blanks_encode(run, start, end)
-                                       : pieces_encode(run, start, end);
+    const struct pieces *pieces = context;
+    return blanks_encode(pieces->run, pieces->start + start, pieces->start + end);
 }
 
-// What Unicode calls a letter, number, mark or connector; as \w means it.
+static bool plain_encode(const struct run *run, size_t start, size_t end)
+{
+    const struct tokenizer *t = run->tokenizer;
+    struct pieces pieces = {.run = run, .start = start};
+    if (start == end) return true;
+    if (!t->vocab.hf->turns) return pieces_encode(run, start, end);
+    return t->first ? pretoken_split(t->first, run->text + start, end - start, blanks_piece, &pieces)
+                    : blanks_encode(run, start, end);
+}
+
+// What Unicode calls a letter, number, mark or connector; as the reference's \w has it. The table:
+// joiners, letters in circles and squares, and what came with Unicode 16.
 static bool is_word(utf8proc_int32_t point)
 {
+    static const utf8proc_int32_t ranges[][2] = {
+        {0x897, 0x897},     {0x1c89, 0x1c8a},   {0x200c, 0x200d},   {0x24b6, 0x24e9},
+        {0xa7cb, 0xa7cd},   {0xa7da, 0xa7dc},   {0x105c0, 0x105f3}, {0x10d40, 0x10d65},
+        {0x10d69, 0x10d6d}, {0x10d6f, 0x10d85}, {0x10ec2, 0x10ec4}, {0x10efc, 0x10efc},
+        {0x11380, 0x11389}, {0x1138b, 0x1138b}, {0x1138e, 0x1138e}, {0x11390, 0x113b5},
+        {0x113b7, 0x113c0}, {0x113c2, 0x113c2}, {0x113c5, 0x113c5}, {0x113c7, 0x113ca},
+        {0x113cc, 0x113d3}, {0x113e1, 0x113e2}, {0x116d0, 0x116e3}, {0x11bc0, 0x11be0},
+        {0x11bf0, 0x11bf9}, {0x11f5a, 0x11f5a}, {0x13460, 0x143fa}, {0x16100, 0x16139},
+        {0x16d40, 0x16d6c}, {0x16d70, 0x16d79}, {0x18cff, 0x18cff}, {0x1ccf0, 0x1ccf9},
+        {0x1e5d0, 0x1e5fa}, {0x1f130, 0x1f149}, {0x1f150, 0x1f169}, {0x1f170, 0x1f189},
+        {0x2ebf0, 0x2ee5d}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (point >= ranges[i][0] && point <= ranges[i][1]) return true;
     utf8proc_category_t c = utf8proc_category(point);
     return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_ND) ||
            c == UTF8PROC_CATEGORY_PC || c == UTF8PROC_CATEGORY_NL;
@@ -314,7 +336,7 @@ static const struct added *added_find(const struct run *run, size_t size, size_t
     if (!run->tokenizer->special_first[(unsigned char)run->text[at]]) return NULL;
     for (size_t i = 0; i < hf->added_count; i++) {
         const struct added *a = &hf->added[i];
-        if (a->normalized == normalized && a->content.size <= size - at &&
+        if (a->normalized == normalized && a->content.size && a->content.size <= size - at &&
             memcmp(a->content.data, run->text + at, a->content.size) == 0)
             return a;
     }
@@ -344,16 +366,17 @@ static bool added_cut(const struct run *run, size_t size, bool normalized, part_
             if (!is_blank(point_at(text + last, start - last))) break;
             start = last;
         }
+        if (a->lstrip && start < done) start = done;
         while (a->rstrip && end < size && is_blank(point_at(text + end, size - end)))
             end += utf8_size(text + end, size - end);
-        if (start < done) start = done;
-        if (end < start) end = start;
-        if (!part(run, done, start) ||
+        if (done < start && !part(run, done, start)) return false;
+        // Blanks that the token before took with it are this one's, too, as the reference has it.
+        if (start < end &&
             !token_list_append(run->list, a->id, start_of(run, start), end_of(run, end)))
             return false;
         done = end;
     }
-    return part(run, done, size);
+    return done >= size || part(run, done, size);
 }
 
 static bool normalized_encode(const struct run *run, size_t start, size_t end)

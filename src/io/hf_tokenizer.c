@@ -59,9 +59,7 @@ static bool normalizer_read(struct hf_tokenizer *hf, const char *where, const cJ
     if (strcmp(type, "Sequence") == 0) {
         const cJSON *list = find(n, "normalizers");
         for (const cJSON *item = list ? list->child : NULL; item; item = item->next)
-            if (strcmp(type_of(item), "Sequence") == 0 || !normalizer_read(hf, where, item))
-                return status_code() != STATUS_OK ||
-                       fail(STATUS_BAD_DATA, "%s: a normalizer within two others", where);
+            if (!normalizer_read(hf, where, item)) return false;
         return true;
     }
     if (strcmp(type, "NFC") == 0) return step_add(hf, where, (struct step){.kind = STEP_NFC});
@@ -109,7 +107,8 @@ static bool split_read(struct hf_tokenizer *hf, const char *where, const cJSON *
 static bool metaspace_read(struct hf_tokenizer *hf, const char *where, const cJSON *p)
 {
     const char *scheme = bytes_of(find(p, "prepend_scheme")).data;
-    hf->meta = true;
+    hf->meta = hf->turns = true;
+    hf->turned_from = hf->split_count;
     hf->blank = bytes_of(find(p, "replacement"));
     hf->meta_always = strcmp(scheme, "always") == 0 ||
                       (!*scheme && on(p, "add_prefix_space", true));
@@ -127,14 +126,18 @@ static bool byte_level_read(struct hf_tokenizer *hf, const char *where, const cJ
 {
     hf->bytes = true;
     hf->blank_first = on(p, "add_prefix_space", true);
+    if (hf->blank_first) {
+        hf->turns = true;
+        hf->turned_from = hf->split_count;
+    }
     return !on(p, "use_regex", true) || split_add(hf, where, (struct split){.pattern = GPT2});
 }
 
-// first: nothing has cut the text yet, so that it may still be changed.
-static bool pre_tokenizer_read(struct hf_tokenizer *hf, const char *where, const cJSON *p,
-                               bool first)
+// One that is no Sequence.
+static bool pre_tokenizer_read(struct hf_tokenizer *hf, const char *where, const cJSON *p)
 {
     const char *type = type_of(p);
+    bool byte_level = strcmp(type, "ByteLevel") == 0, meta = strcmp(type, "Metaspace") == 0;
     if (hf->bytes)
         return fail(STATUS_BAD_DATA, "%s: a pre-tokenizer %.60s behind ByteLevel", where, type);
     if (strcmp(type, "Split") == 0) return split_read(hf, where, p);
@@ -143,12 +146,11 @@ static bool pre_tokenizer_read(struct hf_tokenizer *hf, const char *where, const
                                         .pattern = pretoken_number, .ours = true,
                                         .kind = on(p, "individual_digits", false)
                                                     ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS});
-    if (strcmp(type, "ByteLevel") == 0 && (first || !on(p, "add_prefix_space", true)))
-        return byte_level_read(hf, where, p);
-    if (strcmp(type, "Metaspace") == 0 && first) return metaspace_read(hf, where, p);
-    if (strcmp(type, "Metaspace") == 0 || strcmp(type, "ByteLevel") == 0)
-        return fail(STATUS_BAD_DATA, "%s: %s changes text that is cut already, wanted it first",
-                    where, type);
+    if (hf->turns && (meta || (byte_level && on(p, "add_prefix_space", true))))
+        return fail(STATUS_BAD_DATA, "%s: %s changes text that Metaspace has changed, wanted one of "
+                                     "them", where, type);
+    if (byte_level) return byte_level_read(hf, where, p);
+    if (meta) return metaspace_read(hf, where, p);
     return unknown_type(where, "a pre-tokenizer", p,
                         "Split, Digits, ByteLevel, Metaspace or a Sequence");
 }
@@ -156,10 +158,10 @@ static bool pre_tokenizer_read(struct hf_tokenizer *hf, const char *where, const
 static bool pre_tokenizers_read(struct hf_tokenizer *hf, const char *where, const cJSON *p)
 {
     if (!p) return true;
-    if (strcmp(type_of(p), "Sequence") != 0) return pre_tokenizer_read(hf, where, p, true);
-    const cJSON *list = find(p, "pretokenizers"), *first = list ? list->child : NULL;
-    for (const cJSON *item = first; item; item = item->next)
-        if (!pre_tokenizer_read(hf, where, item, item == first)) return false;
+    if (strcmp(type_of(p), "Sequence") != 0) return pre_tokenizer_read(hf, where, p);
+    const cJSON *list = find(p, "pretokenizers");
+    for (const cJSON *item = list ? list->child : NULL; item; item = item->next)
+        if (!pre_tokenizers_read(hf, where, item)) return false;
     return true;
 }
 

@@ -8,30 +8,8 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/utf8.h"
-
-// PCRE2 10.42 knows Unicode 14. Letters and numbers that came later, up to 16 (what the reference
-// tokenizers know), are added by hand; a library that knows them does not mind.
-#define NEW_LETTERS                                                                       \
-    "\\x{1c89}\\x{1c8a}\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}\\x{105c0}-\\x{105f3}"       \
-    "\\x{10d4a}-\\x{10d65}\\x{10d6f}-\\x{10d85}\\x{10ec2}-\\x{10ec4}\\x{1123f}\\x{11240}" \
-    "\\x{11380}-\\x{11389}\\x{1138b}\\x{1138e}\\x{11390}-\\x{113b5}\\x{113b7}\\x{113d1}"  \
-    "\\x{113d3}\\x{11bc0}-\\x{11be0}\\x{11f02}\\x{11f04}-\\x{11f10}\\x{11f12}-\\x{11f33}" \
-    "\\x{1342f}\\x{13441}-\\x{13446}\\x{13460}-\\x{143fa}\\x{16100}-\\x{1611d}"           \
-    "\\x{16d40}-\\x{16d6c}\\x{18cff}\\x{1b132}\\x{1b155}\\x{1df25}-\\x{1df2a}"            \
-    "\\x{1e030}-\\x{1e06d}\\x{1e4d0}-\\x{1e4eb}\\x{1e5d0}-\\x{1e5ed}\\x{1e5f0}\\x{2b739}" \
-    "\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}"
-#define NEW_NUMBERS                                                                        \
-    "\\x{10d40}-\\x{10d49}\\x{116d0}-\\x{116e3}\\x{11bf0}-\\x{11bf9}\\x{11f50}-\\x{11f59}" \
-    "\\x{16130}-\\x{16139}\\x{16d70}-\\x{16d79}\\x{1ccf0}-\\x{1ccf9}\\x{1d2c0}-\\x{1d2d3}" \
-    "\\x{1e4f0}-\\x{1e4f9}\\x{1e5f1}-\\x{1e5fa}"
-
-// Classes to stand between brackets. PCRE2's own \s also has U+180E, which is no blank since
-// Unicode 6.3.
-#define LETTER "\\p{L}" NEW_LETTERS
-#define NUMBER "\\p{N}" NEW_NUMBERS
-#define BLANK  \
-    "\\t-\\r " \
-    "\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#include "io/letters.h"
+#include "io/pattern.h"
 
 #define ENDINGS "'s|'t|'re|'ve|'m|'ll|'d"
 #define BLANKS "[" BLANK "]+(?![^" BLANK "])|[" BLANK "]+"
@@ -97,67 +75,14 @@ struct pretoken {
     pcre2_jit_stack *stack;
 };
 
-static bool text_add(char **text, size_t *size, size_t *capacity, const char *more, size_t length)
-{
-    if (!mem_grow(text, capacity, *size + length + 1, 1, "a pattern")) return false;
-    memcpy(*text + *size, more, length);
-    *size += length;
-    (*text)[*size] = '\0';
-    return true;
-}
-
-// Oniguruma's classes in PCRE2's words, see NEW_LETTERS; a literal with its signs made harmless.
-// *used: of the pattern. inside: between brackets.
-static const char *translated(const char *pattern, bool inside, size_t *used)
-{
-    static const struct {
-        const char *from, *inside, *outside;
-    } classes[] = {{"\\p{L}", LETTER, "[" LETTER "]"},
-                   {"\\p{N}", NUMBER, "[" NUMBER "]"},
-                   {"\\s", BLANK, "[" BLANK "]"},
-                   {"\\S", "\\S", "[^" BLANK "]"}};
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
-        *used = strlen(classes[i].from);
-        if (strncmp(pattern, classes[i].from, *used) == 0)
-            return inside ? classes[i].inside : classes[i].outside;
-    }
-    return NULL;
-}
-
-// The pattern as PCRE2 shall have it, to be freed.
-static char *pattern_make(const struct split *split)
-{
-    char *text = NULL;
-    size_t size = 0, capacity = 0;
-    bool ok = text_add(&text, &size, &capacity, "", 0), inside = false;
-    for (const char *at = split->pattern; ok && *at;) {
-        size_t used = 1;
-        const char *other = split->ours || split->literal ? NULL : translated(at, inside, &used);
-        if (other) {
-            ok = text_add(&text, &size, &capacity, other, strlen(other));
-        } else if (split->literal) {
-            bool sign = (unsigned char)*at < 0x80 && !(*at >= 'a' && *at <= 'z') &&
-                        !(*at >= 'A' && *at <= 'Z') && !(*at >= '0' && *at <= '9');
-            used = 1;
-            ok = (!sign || text_add(&text, &size, &capacity, "\\", 1)) &&
-                 text_add(&text, &size, &capacity, at, 1);
-        } else {
-            used = *at == '\\' && at[1] ? 2 : 1;
-            if (*at == '[') inside = true;
-            if (*at == ']') inside = false;
-            ok = text_add(&text, &size, &capacity, at, used);
-        }
-        at += used;
-    }
-    if (!ok) free(text);
-    return ok ? text : NULL;
-}
-
 static bool stage_compile(const struct pretoken *pretoken, struct stage *stage)
 {
     int error;
     size_t offset;
-    char *pattern = pattern_make(&stage->split);
+    const char *text = stage->split.pattern;
+    char *pattern = stage->split.ours      ? mem_text(text, strlen(text), "a pattern")
+                    : stage->split.literal ? pattern_literal(text)
+                                           : pattern_translate(text, pretoken->where);
     if (!pattern) return false;
     uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK | PCRE2_NEVER_BACKSLASH_C;
     if (!stage->split.ours) options |= PCRE2_MULTILINE; // Oniguruma's ^ and $ are of lines

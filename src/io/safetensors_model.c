@@ -94,6 +94,29 @@ static bool idle(const struct safetensors *set, const char *name)
     return set->hf.tied && strcmp(name, "lm_head.weight") == 0;
 }
 
+// A tied model's file may have its head as well. One of other values is a contradiction, which
+// transformers 4 and 5 settle differently, hence refused.
+static bool head_check(const struct safetensors *set)
+{
+    const struct shard_entry *embed = NULL, *head = NULL;
+    char name[64], head_name[64];
+    safetensors_part_name(PART_EMBED, 0, name);
+    safetensors_part_name(PART_OUTPUT, 0, head_name);
+    for (size_t i = 0; i < set->entry_count; i++) {
+        if (strcmp(set->entries[i].name, name) == 0) embed = &set->entries[i];
+        if (strcmp(set->entries[i].name, head_name) == 0) head = &set->entries[i];
+    }
+    if (!set->hf.tied || !head || !embed) return true;
+    const struct shard *a = &set->shards[embed->shard], *b = &set->shards[head->shard];
+    size_t size = embed->end - embed->begin;
+    if (strcmp(embed->dtype, head->dtype) == 0 && head->end - head->begin == size &&
+        memcmp(a->map.data + a->data_at + embed->begin, b->map.data + b->data_at + head->begin,
+               size) == 0)
+        return true;
+    return fail(STATUS_BAD_DATA, "%s: tensor %s is not %s, config.json has tie_word_embeddings true",
+                b->path, head_name, name);
+}
+
 // What config.json says must be there, and nothing that it denies.
 static bool agrees(const struct weights *weights, enum part part, uint32_t layer, bool wanted)
 {
@@ -178,7 +201,7 @@ static bool safetensors_model_open(struct weights *weights)
     struct safetensors *set = mem_new(1, sizeof *set, "a model");
     weights->state = set;
     if (!set || !safetensors_open(set, weights->path) || !config_open(weights, set) ||
-        !notes_open(set))
+        !notes_open(set) || !head_check(set))
         return false;
     weights->tensors = mem_new(set->entry_count, sizeof *weights->tensors, "tensors");
     if (!weights->tensors) return false;
@@ -235,6 +258,24 @@ static bool safetensors_note(const struct weights *weights, const char *key, str
     return true;
 }
 
+// generation_config.json, where there is one, says what ends an answer; otherwise config.json does.
+static bool stops_open(const struct safetensors *set, struct vocab *vocab)
+{
+    struct stat info;
+    char *path = safetensors_path(set, "generation_config.json");
+    bool ok = path != NULL;
+    if (ok && stat(path, &info) == 0) {
+        cJSON *root = json_file(path);
+        ok = root && hf_stops_read(root, path, vocab->stops, &vocab->stop_count);
+        cJSON_Delete(root);
+    }
+    free(path);
+    if (!ok || vocab->stop_count) return ok;
+    memcpy(vocab->stops, set->hf.stops, sizeof vocab->stops);
+    vocab->stop_count = set->hf.stop_count;
+    return true;
+}
+
 // The vocabulary must fit the embedding; where a folder has other tokenizers only, that is said.
 static bool safetensors_vocab(const struct weights *weights, struct vocab *vocab)
 {
@@ -244,7 +285,7 @@ static bool safetensors_vocab(const struct weights *weights, struct vocab *vocab
     vocab->bos = set->hf.bos;
     vocab->eos = set->hf.eos;
     bool ok = file_map_open(&map, set->tokenizer) &&
-              hf_tokenizer_read(vocab, (const char *)map.data, map.size);
+              hf_tokenizer_read(vocab, (const char *)map.data, map.size) && stops_open(set, vocab);
     file_map_close(&map);
     if (ok && vocab->count > weights->config.vocab)
         ok = fail(STATUS_BAD_DATA, "%s: %zu tokens for an embedding of %u rows", vocab->where,

@@ -137,7 +137,10 @@ bool tokenizer_open(struct tokenizer *tokenizer, const struct weights *weights)
     struct vocab *vocab = &tokenizer->vocab;
     bool ok = weights_vocab(weights, vocab);
     if (ok && vocab->hf) {
-        ok = pretoken_from(&tokenizer->pretoken, vocab->hf->splits, vocab->hf->split_count,
+        const struct hf_tokenizer *hf = vocab->hf;
+        size_t first = hf->turns ? hf->turned_from : 0;
+        ok = (!first || pretoken_from(&tokenizer->first, hf->splits, first, vocab->where)) &&
+             pretoken_from(&tokenizer->pretoken, hf->splits + first, hf->split_count - first,
                            vocab->where) &&
              bpe_new(&tokenizer->bpe, vocab, vocab->whole_words) && pieces_build(tokenizer);
         for (size_t i = 0; i < vocab->hf->added_count; i++)
@@ -160,6 +163,7 @@ bool tokenizer_open(struct tokenizer *tokenizer, const struct weights *weights)
 void tokenizer_free(struct tokenizer *tokenizer)
 {
     pretoken_free(tokenizer->pretoken);
+    pretoken_free(tokenizer->first);
     bpe_free(tokenizer->bpe);
     free(tokenizer->pieces);
     free(tokenizer->piece_at);

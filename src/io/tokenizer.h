@@ -29,6 +29,7 @@ enum encode_flags {
 struct tokenizer {
     struct vocab vocab; // points into the weights, which must stay open
     struct pretoken *pretoken;
+    struct pretoken *first; // what cuts before the text is changed; NULL: nothing does
     struct bpe *bpe;
     char *pieces;       // the bytes of all tokens
     uint32_t *piece_at; // [count + 1]

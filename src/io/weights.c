@@ -241,6 +241,8 @@ bool weights_vocab(const struct weights *weights, struct vocab *vocab)
 {
     *vocab = (struct vocab){.where = weights->path, .bos = -1, .eos = -1, .unknown = -1};
     bool ok = weights->format->vocab(weights, vocab);
+    if (ok && !vocab->stop_count && vocab->eos >= 0)
+        vocab->stops[vocab->stop_count++] = (uint32_t)vocab->eos;
     if (!ok) vocab_free(vocab);
     return ok;
 }

@@ -97,6 +97,9 @@ enum token_type {
     TOKEN_BYTE = 6,
 };
 
+// Tokens that end an answer: more than one where a model ends turns and texts apart.
+enum { STOPS_MOST = 16 };
+
 struct vocab {
     const char *where;    // the file, for messages
     struct bytes model;   // "gpt2": byte-level BPE
@@ -107,6 +110,8 @@ struct vocab {
     size_t merge_count;
     struct bytes *merges; // [merge_count] "left right", best first
     int64_t bos, eos;     // token ids, -1 if the file names none
+    uint32_t stops[STOPS_MOST]; // [stop_count] what ends an answer; eos where the file says no more
+    uint32_t stop_count;
     bool add_bos;
     struct bytes template; // the chat template, empty if the file has none
     // What only tokenizer.json says; all zero for other files.
