@@ -194,8 +194,14 @@ void options_help(const struct option *table, size_t count, unsigned command)
 
 bool options_colour(void)
 {
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    return !(no && *no) && term && strcmp(term, "dumb") != 0;
+    const char *no = getenv("NO_COLOR");
+    return !(no && *no) && getenv("TERM") && !options_dumb();
+}
+
+bool options_dumb(void)
+{
+    const char *term = getenv("TERM");
+    return term && strcmp(term, "dumb") == 0;
 }
 
 char *options_cache_path(const char *name)

@@ -1,19 +1,18 @@
-#define _POSIX_C_SOURCE 200809L
 #include "cli/demo_table.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/options.h"
+#include "base/log.h"
+#include "base/terminal.h"
 
 static const char *const titles[DEMO_SHARES] = {"Rel", "Gen", "Loc"};
 
 void demo_table_start(struct demo_table *t, uint32_t total)
 {
-    *t = (struct demo_table){.total = total, .live = isatty(STDOUT_FILENO)};
-    t->colour = t->live && options_colour();
+    *t = (struct demo_table){.total = total, .live = terminal_redraws(stdout)};
+    t->colour = terminal_colours(stdout);
 }
 
 struct demo_row *demo_table_row(struct demo_table *t, const char *id)
@@ -60,6 +59,7 @@ static void line(const struct demo_table *t, const struct demo_row *row)
 void demo_table_show(struct demo_table *t, const struct demo_row *row, bool now)
 {
     if (!t->live && !now) return;
+    log_clear();
     if (!t->live) {
         if (!t->drawn++) head(t);
         line(t, row);

@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "base/status.h"
 #include "cli/commands.h"
+#include "cli/edit_line.h"
 #include "cli/opened.h"
 #include "cli/save.h"
 #include "cli/settings.h"
@@ -86,9 +87,9 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
     bool ok = record_edit(&record, editor, edit, &d->room) && journal_add_edit(&d->writer, &record);
     record_edit_free(&record);
     if (!ok) return false;
-    printf("%u. loss %.3g to %.3g in %u steps, kept %.2f, %.1f s\n", edit->number,
-           (double)edit->trace[0].total, (double)edit->trace[edit->chosen].total, edit->steps,
-           edit->kept, edit->milliseconds / 1e3);
+    log_clear();
+    printf("%u. ", edit->number);
+    edit_line_print(editor, edit);
     return true;
 }
 
