@@ -62,16 +62,22 @@ static void report(cJSON *root, const struct measures *measures, const struct ma
     }
 }
 
+static void share_print(const char *gap, const char *title, double share)
+{
+    if (isfinite(share)) printf("%s%s %.3f", gap, title, share);
+    else printf("%s%s -", gap, title); // not measured
+}
+
 static void report_line(const struct measures *measures, const struct marks *marks)
 {
     const char *gap = "";
     for (unsigned m = 0; m < MEASURE_EACH; m++) {
         if (asked(measures, m)) {
-            printf("%s%s %.3f", gap, measure_titles[m], marks_mean(marks, m, 0, marks->requests));
+            share_print(gap, measure_titles[m], marks_mean(marks, m, 0, marks->requests));
             gap = "  ";
         }
         if (m == MEASURE_LOC && (measures->which & MEASURES_DEFAULT) == MEASURES_DEFAULT)
-            printf("%sAvg %.3f", gap, marks_average(marks, 0, marks->requests));
+            share_print(gap, "Avg", marks_average(marks, 0, marks->requests));
     }
     putchar('\n');
 }
