@@ -225,23 +225,34 @@ bool options_dumb(void)
     return term && strcmp(term, "dumb") == 0;
 }
 
-char *options_cache_path(const char *name)
+// NAME in the folder oedit of an XDG folder: $VARIABLE, or USUAL in the home folder.
+static char *xdg_path(const char *variable, const char *usual, const char *name)
 {
-    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *base = getenv(variable), *home = getenv("HOME");
     if (!home || !*home) home = getenv("USERPROFILE"); // on Windows
     bool own = base && base[0] == '/';
     if (!own && (!home || !*home)) {
-        fail(STATUS_FAILED, "no cache folder: neither XDG_CACHE_HOME nor HOME is set");
+        fail(STATUS_FAILED, "no folder for %s: neither %s nor HOME is set", name, variable);
         return NULL;
     }
     const char *root = own ? base : home;
-    size_t length = strlen(root) + strlen(name) + 32;
+    size_t length = strlen(root) + strlen(usual) + strlen(name) + 32;
     char *path = mem_new(length, 1, "a path");
     if (!path) return NULL;
-    snprintf(path, length, "%s%s/oedit/%s", root, own ? "" : "/.cache", name);
+    snprintf(path, length, "%s%s/oedit/%s", root, own ? "" : usual, name);
     if (file_make_folders(path)) return path;
     free(path);
     return NULL;
+}
+
+char *options_cache_path(const char *name)
+{
+    return xdg_path("XDG_CACHE_HOME", "/.cache", name);
+}
+
+char *options_state_path(const char *name)
+{
+    return xdg_path("XDG_STATE_HOME", "/.local/state", name);
 }
 
 char *options_temporary_file(void)

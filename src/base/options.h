@@ -42,5 +42,8 @@ bool options_dumb(void);
 // ${XDG_CACHE_HOME:-~/.cache}/oedit/NAME, its folders made; to be freed. NULL on failure.
 char *options_cache_path(const char *name);
 
+// ${XDG_STATE_HOME:-~/.local/state}/oedit/NAME, as above.
+char *options_state_path(const char *name);
+
 // A fresh empty file under ${TMPDIR:-/tmp}; its name, to be freed. NULL on failure.
 char *options_temporary_file(void);
