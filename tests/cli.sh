@@ -62,7 +62,7 @@ refused 5 "cannot open none.json" "$oedit" selftest --compare none.json none.jso
 right "$oedit" --help
 right "$oedit" --version
 for command in demo edit plan eval task experiment report generate logits tokenize stats grad devices bench log show apply revert \
-    diff verify geometry selftest; do
+    diff verify geometry selftest merge; do
     right "$oedit" $command --help
     [ "$(wc -l < out.txt)" -le 78 ] || { echo "FAILED: $command --help is longer than a screen"; failed=1; }
 done

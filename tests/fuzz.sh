@@ -38,7 +38,7 @@ done
 "$cc" "${flags[@]}" "$root/tests/fuzz/seeds.c" "${objects[@]}" \
     -o "$work/seeds_make" "${packages[@]}" -lcmocka -lm -lpthread
 for target in "${targets[@]}"; do mkdir -p "$work/seeds/$target" "$work/corpus/$target" "$work/crash"; done
-mkdir -p "$work"/seeds/{gguf,requests,journal,tasks,safetensors,config,tokenizer}
+mkdir -p "$work"/seeds/{gguf,requests,journal,part,tasks,safetensors,config,tokenizer}
 "$work/seeds_make" "$work/seeds"
 
 limit=(-max_total_time="${FUZZ_SECONDS:-5}")

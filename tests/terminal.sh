@@ -52,6 +52,10 @@ bar lambada item task lambada.jsonl -m base.gguf
 right "$oedit" edit -m base.gguf -r few.jsonl "${stats[@]}" -o once.gguf
 bar measuring edit eval -m base.gguf --journal once.gguf.journal
 
+right "$oedit" eval -m once.gguf -r few.jsonl
+matches '^Rel [0-9.]+  Gen [0-9.]+  Loc -' out.txt
+! grep -q nan out.txt || wrong "eval without --base: nan"
+
 # ---- the line of an edit ----
 line='^[0-9]/4  .* loss [0-9.e+-]+ to [0-9.e+-]+ in [0-9]+ steps?, realised [0-9.]+, kept [0-9.]+, '
 line+='[0-9.]+ s, (not )?ok$'
@@ -151,5 +155,6 @@ refused 2 "oedit COMMAND --help" "$oedit"
 says "oedit demo" err.txt
 says "oedit try" err.txt
 escapes err.txt
+
 [ "$failed" = 0 ] && echo "terminal: all right"
 exit "$failed"

@@ -30,21 +30,23 @@ enum command_bit {
     C_TRY = 1 << 25,
     C_REPORT = 1 << 26,
     C_PLAN = 1 << 27,
+    C_MERGE = 1 << 28,
     C_DEVICE_USERS = C_DEMO | C_EDIT | C_EVAL | C_GENERATE | C_LOGITS | C_STATS | C_GRAD | C_BENCH |
                      C_APPLY | C_REVERT | C_DIFF | C_VERIFY | C_TASK | C_EXPERIMENT | C_GEOMETRY |
                      C_LOCATE | C_TRY | C_PLAN,
     // These take words that are no options.
     C_WORDS = C_BENCH | C_SELFTEST | C_LOG | C_SHOW | C_APPLY | C_REVERT | C_DIFF | C_VERIFY |
-              C_TASK | C_EXPERIMENT | C_GEOMETRY | C_REPORT,
-    C_NO_MODEL = C_DEMO | C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_VERIFY | C_REPORT, // not by --model
-    C_ALL = 262143 | C_GEOMETRY | C_LOCATE | C_TRY | C_REPORT | C_DEMO | C_PLAN,
+              C_TASK | C_EXPERIMENT | C_GEOMETRY | C_REPORT | C_MERGE,
+    C_NO_MODEL = C_DEMO | C_DEVICES | C_SELFTEST | C_LOG | C_SHOW | C_VERIFY | C_REPORT |
+                 C_MERGE, // not by --model
+    C_ALL = 262143 | C_GEOMETRY | C_LOCATE | C_TRY | C_REPORT | C_DEMO | C_PLAN | C_MERGE,
 };
 
 struct args {
     const char *model, *base, *out, *requests, *text, *prompt, *subject, *target, *device, *hparams,
         *grad_requests, *match, *log, *trace, *journal, *filter, *lora, *peft, *shapes, *layers,
         *dtype, *rows, *digests, *write_digests, *measures, *checkpoints, *ppl_text, *data, *seeds,
-        *only, *set, *chart;
+        *only, *set, *chart, *shard;
     const char *const *words; // that are no options [word_count]
     int word_count;
     bool json, list_devices, validate, profile, verbose, quiet, help, version, ids, jsonl, answers,

@@ -17,6 +17,7 @@ bool command_logits(const struct args *args);
 bool command_tokenize(const struct args *args);
 bool command_stats(const struct args *args);
 bool command_grad(const struct args *args);
+bool command_merge(const struct args *args);
 bool command_devices(const struct args *args);
 bool command_bench(const struct args *args);
 bool command_log(const struct args *args);

@@ -65,11 +65,16 @@ static const struct command commands[] = {
     {"stats", C_STATS, command_stats, "C, the second moment of a layer's keys",
      "  oedit stats -m model.gguf --text wiki.txt --tokens 100000\n"
      "  oedit stats -m model.gguf --layer 5\n"
-     "  oedit stats -m model.gguf --text wiki.txt -o c.f32"},
+     "  oedit stats -m model.gguf --text wiki.txt -o c.f32\n"
+     "  oedit stats -m model.gguf --text wiki.txt --shard 1/4"},
     {"grad", C_GRAD, command_grad, "grad G, the text's gradient of a layer, and its SVD",
      "  oedit grad -m model.gguf --text wiki.txt --tokens 20000\n"
      "  oedit grad -m model.gguf --layer 5 --json\n"
      "  oedit grad -m model.gguf --text wiki.txt -o g.f32"},
+    {"merge", C_MERGE, command_merge, "join the shards of oedit stats, grad or eval (--shard)",
+     "  oedit merge stats-*.part\n"
+     "  oedit merge grad-1-of-2.part grad-2-of-2.part --device 1 -o g.f32\n"
+     "  oedit merge eval-*.part --json -o report.json"},
     {"devices", C_DEVICES, command_devices, "the Vulkan devices of this machine",
      "  oedit devices\n"
      "  oedit devices --json\n"
@@ -113,7 +118,8 @@ static const struct command commands[] = {
      "  oedit selftest --compare here.json there.json"},
 };
 
-enum { COMMANDS = sizeof commands / sizeof *commands };
+// As many files as the largest cluster has shards.
+enum { COMMANDS = sizeof commands / sizeof *commands, WORDS_MOST = 4096 };
 
 // What `oedit` alone says.
 static void guide(void)
@@ -164,9 +170,10 @@ static bool find(const char *word, const struct command **found)
 static bool run(const struct command *command, int argc, char **argv)
 {
     struct args args = args_default();
-    const char *extra[64];
+    const char *extra[WORDS_MOST];
     int extra_count = 0;
-    if (argc > 60) return fail(STATUS_USAGE, "%d words on the command line, wanted at most 60", argc);
+    if (argc > WORDS_MOST)
+        return fail(STATUS_USAGE, "%d words on the command line, wanted at most %d", argc, WORDS_MOST);
     if (!args_parse(&args, command->bit, argc, argv, extra, &extra_count)) return false;
     if (args.help) {
         printf("oedit %s: %s\n\n", command->name, command->summary);

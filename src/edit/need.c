@@ -111,6 +111,19 @@ static void sampled_text(struct need_work *p)
               4 * text_tokens(p));
 }
 
+// Sums over text wait on the host to be joined two by two, on the device, between passes over text
+// (edit/tree.h). Returns how many wait at most.
+static uint64_t joining(struct amount *pass, uint64_t bytes, uint64_t tokens, uint64_t block)
+{
+    struct amount other = {0};
+    const struct rows r = rows_of_text(tokens, block);
+    if (block > tokens) block = tokens;
+    const uint64_t blocks = CEIL(tokens, block ? block : 1);
+    amount_add(&other, bytes, 1);
+    if (other.bytes > pass->bytes) *pass = other;
+    return tree_waiting((uint32_t)CEIL(blocks, r.texts ? r.texts : 1));
+}
+
 // C and its factor, or AlphaEdit's null space of it, of all layers; those measured before stay.
 static void moment(struct need_work *p)
 {
@@ -120,6 +133,7 @@ static void moment(struct need_work *p)
     amount_add(&c, square, 1);
     need_pass(&pass, p->c, p->top + 1, rows_of_text(text_tokens(p), block), false);
     amount_add(&pass, 16, 1);
+    const uint64_t waiting = joining(&pass, square, text_tokens(p), block);
     need_factor(&factor, n);
     if (null) {
         amount_add(&kept, square / 2, 1);
@@ -137,7 +151,8 @@ static void moment(struct need_work *p)
     need_item(p->need, "C, factors of the layers before", SPAN(NEED_MOMENT, NEED_FACTOR), before,
               0);
     need_item(p->need, "C", SPAN(NEED_MOMENT, NEED_FACTOR), c, 0);
-    need_item(p->need, "a pass over text", AT(NEED_MOMENT), pass, square);
+    need_item(p->need, "a pass over text", AT(NEED_MOMENT), pass,
+              waiting > 2 ? waiting * (square + 4 * n) / 2 : square);
     if (null)
         need_item(p->need, "the spectrum of C", AT(NEED_FACTOR), spectrum, square + 4 * n);
     else
@@ -152,11 +167,12 @@ static bool gradient(struct need_work *p)
     uint64_t tokens = text_tokens(p) / 4;
     uint32_t count = 0;
     const struct model shape = {.config = *p->c};
+    const uint64_t block = p->run->text ? p->h->block : 128;
     struct amount g = {0}, slope = {0}, rows = {0}, svd = {0}, before = {0}, all = {0};
     if (!stats_count(&shape, p->h, &count)) return false;
     if (p->run->text || p->h->grad_source) tokens = p->h->grad_tokens;
     if (p->run->text && tokens > text_tokens(p)) tokens = text_tokens(p);
-    const struct rows r = rows_of_text(tokens, p->run->text ? p->h->block : 128);
+    const struct rows r = rows_of_text(tokens, block);
     const uint64_t targets = r.rows - r.texts;
     amount_add(&g, 4 * d * p->ffn, 1);
     need_pass(&slope, p->c, p->c->layers, r, true);
@@ -165,6 +181,7 @@ static bool gradient(struct need_work *p)
     amount_add(&slope, 16, 1);
     need_head(&slope, p->c, targets);
     amount_add(&slope, 4 * targets, 4);
+    const uint64_t waiting = joining(&slope, 4 * d * p->ffn, tokens, block);
     amount_add(&rows, square, 1);
     if (count < d)
         need_range(&svd, d, p->ffn, count);
@@ -176,7 +193,8 @@ static bool gradient(struct need_work *p)
     need_item(p->need, "directions of the layers before", SPAN(NEED_MOMENT, NEED_DIRECTIONS),
               before, 0);
     need_item(p->need, "grad G", SPAN(NEED_GRADIENT, NEED_DIRECTIONS), g, 0);
-    need_item(p->need, "a pass over text, there and back", AT(NEED_GRADIENT), slope, 0);
+    need_item(p->need, "a pass over text, there and back", AT(NEED_GRADIENT), slope,
+              4 * d * p->ffn * waiting);
     need_item(p->need, count < d ? "directions of grad G by probes" : "the decomposition of grad G",
               AT(NEED_DIRECTIONS), svd, square);
     need_item(p->need, "directions of grad G", FROM(NEED_DIRECTIONS), all, 0);

@@ -2,9 +2,31 @@
 #pragma once
 #include "edit/corpus.h"
 #include "edit/hparams.h"
+#include "edit/tree.h"
 #include "model/backward.h"
 
 enum { STATS_ROWS = 512 }; // tokens that run together, but for a longer block
+
+// What statistics are of: names the cached file, with or without the model at hand.
+struct origin {
+    char model[33]; // weights_hash
+    uint64_t text;  // corpus id
+    uint32_t layer, tokens, dim, ffn;
+    bool strict, unkept;
+    char source[64]; // the corpus's, for messages
+};
+
+bool origin_of(struct origin *origin, const struct model *model, struct weights *weights,
+               const struct corpus *corpus, uint32_t layer);
+
+// Leaves [first, end) of the tree in which statistics are summed over batches of text.
+struct leaves {
+    uint32_t first, end;
+};
+#define LEAVES_ALL ((struct leaves){0, TREE_LEAVES})
+
+// How many batches a text is cut into; predicting: as grad G takes them.
+bool stats_batches(const struct corpus *corpus, bool predicting, uint32_t *count);
 
 // C, the uncentred second moment of the keys of `layer`: mean over all tokens of k k^T (O-Edit
 // Eq. 3, App. C.2). c: [ffn, ffn], the lower triangle. Taken from the cache if it is there.
@@ -16,8 +38,20 @@ bool stats_moment(struct model *model, struct weights *weights, const struct cor
 bool stats_gradient(struct model *model, const struct corpus *corpus, uint32_t layer,
                     struct buffer **g, double *loss);
 
-// Its left singular vectors, row i the i-th, and singular values, descending; from the cache if
-// they are there. count: how many are wanted; fewer than dim are found by random probes
+// The sums over some leaves, which make up the whole with the others': C's are [ffn, ffn], scaled
+// by 1 / tokens of the whole text, the lower triangle; grad G's [dim, ffn]. *loss: of these leaves.
+bool stats_moment_sum(struct model *model, const struct corpus *corpus, uint32_t layer,
+                      struct leaves leaves, struct tree *tree);
+bool stats_gradient_sum(struct model *model, const struct corpus *corpus, uint32_t layer,
+                        struct leaves leaves, struct tree *tree, double *loss);
+// What is made of the whole sums, and put into the cache, where stats_moment and stats_directions
+// find it. Of C the upper triangle is filled in.
+bool stats_moment_keep(struct device *dev, const struct origin *origin, struct buffer *c);
+bool stats_directions_keep(struct device *dev, const struct origin *origin, struct buffer *g,
+                           uint32_t count, struct buffer **rows, float *values);
+
+// Left singular vectors of grad G, row i the i-th, and singular values, descending; from the cache
+// if they are there. count: how many are wanted; fewer than dim are found by random probes
 // (linalg/range.h), which says how well; what comes after them is zero.
 // rows: [dim, dim]  values: [dim]
 bool stats_directions(struct model *model, struct weights *weights, const struct corpus *corpus,

@@ -28,23 +28,55 @@ static bool block_loss(const struct model *model, const uint32_t *tokens, uint32
     return ok;
 }
 
-bool eval_perplexity(const struct model *model, const uint32_t *tokens, uint32_t count,
-                     uint32_t block, double *perplexity)
+bool losses_new(struct losses *l, uint32_t positions, uint32_t tokens, uint32_t block)
 {
-    double sum = 0;
-    uint32_t seen = 0;
+    if (block > positions) block = positions;
+    *l = (struct losses){.tokens = tokens, .block = block};
+    if (tokens < 2 || block < 2)
+        return fail(STATUS_BAD_DATA, "a text of %u tokens, wanted 2", tokens);
+    l->blocks = CEIL(tokens - 1, block);
+    l->sums = mem_new(l->blocks, sizeof *l->sums, "losses");
+    return l->sums != NULL;
+}
+
+void losses_free(struct losses *l)
+{
+    free(l->sums);
+    *l = (struct losses){0};
+}
+
+bool losses_take(struct losses *l, const struct model *model, const uint32_t *tokens,
+                 uint32_t first, uint32_t end)
+{
     bool ok = true;
     struct progress bar;
-    if (block > model->positions) block = model->positions;
-    progress_start(&bar, "perplexity", "token", count);
-    for (uint32_t at = 0; ok && at + 1 < count; at += block) {
-        uint32_t now = count - at < block ? count - at : block;
-        ok = interrupt_check() && block_loss(model, tokens + at, now, &sum);
-        seen += now - 1;
+    progress_start(&bar, "perplexity", "token", (uint64_t)(end - first) * l->block);
+    for (uint32_t i = first; ok && i < end; i++) {
+        const uint32_t at = i * l->block;
+        const uint32_t now = l->tokens - at < l->block ? l->tokens - at : l->block;
+        ok = interrupt_check() && block_loss(model, tokens + at, now, &l->sums[i]);
         progress_step(&bar, now);
     }
     progress_end(&bar);
-    if (ok && seen == 0) ok = fail(STATUS_BAD_DATA, "a text of %u tokens, wanted 2", count);
-    *perplexity = exp(sum / seen);
+    return ok;
+}
+
+double losses_perplexity(const struct losses *l)
+{
+    const uint64_t all = (uint64_t)l->blocks * l->block;
+    const uint64_t seen = (all < l->tokens ? all : l->tokens) - l->blocks;
+    double sum = 0;
+    for (uint32_t i = 0; i < l->blocks; i++) sum += l->sums[i];
+    return exp(sum / (double)seen);
+}
+
+bool eval_perplexity(const struct model *model, const uint32_t *tokens, uint32_t count,
+                     uint32_t block, double *perplexity)
+{
+    struct losses l;
+    bool ok = losses_new(&l, model->positions, count, block) &&
+              losses_take(&l, model, tokens, 0, l.blocks);
+    if (ok) *perplexity = losses_perplexity(&l);
+    losses_free(&l);
     return ok;
 }

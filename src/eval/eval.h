@@ -68,7 +68,22 @@ double exam_success(const struct exam *exam, enum question_kind kind, uint32_t i
 // Share of request i's questions of a kind whose begins is set. NAN if there are none.
 double exam_begins(const struct exam *exam, enum question_kind kind, uint32_t i);
 
-// exp of the mean next-token loss over the text, in blocks of `block` tokens, or as many as the
-// model takes.
+// A text's next-token losses, block by block: `block` tokens each, or as many as the model takes; a
+// last token that stands alone is left out.
+struct losses {
+    uint32_t tokens, block, blocks;
+    double *sums; // [blocks], over the tokens of each
+};
+
+// Fails with STATUS_BAD_DATA where there is no block. `block`: at most.
+bool losses_new(struct losses *losses, uint32_t positions, uint32_t tokens, uint32_t block);
+void losses_free(struct losses *losses); // accepts zero
+// Fills the sums of blocks [first, end).
+bool losses_take(struct losses *losses, const struct model *model, const uint32_t *tokens,
+                 uint32_t first, uint32_t end);
+// exp of the mean loss: all sums are there.
+double losses_perplexity(const struct losses *losses);
+
+// All of that.
 bool eval_perplexity(const struct model *model, const uint32_t *tokens, uint32_t count,
                      uint32_t block, double *perplexity);

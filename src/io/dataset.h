@@ -46,3 +46,5 @@ bool dataset_from_strings(struct dataset *dataset, const char *prompt, const cha
 void dataset_free(struct dataset *dataset);
 void request_free(struct request *request); // accepts zero
 bool request_same(const struct request *left, const struct request *right);
+// Over the records in their order, every text of them; not over how the file writes them.
+uint64_t dataset_hash(const struct dataset *dataset);

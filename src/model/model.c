@@ -124,6 +124,11 @@ static bool upload_layer(struct model *model, uint32_t i)
            upload_weight(model, PART_FFN_DOWN, i, &l->down);
 }
 
+uint32_t model_positions(const struct config *c)
+{
+    return c->context && c->context < MODEL_POSITIONS ? c->context : MODEL_POSITIONS;
+}
+
 // Angles of rotary positions, pos / base^(2i / dim) / factor_i, as a table: the same on every
 // device, which sin and cos of shaders are not.
 static bool rope_table(struct model *model)
@@ -131,7 +136,7 @@ static bool rope_table(struct model *model)
     const struct config *c = &model->config;
     const struct tensor *factors = weights_part(model->weights, PART_ROPE_FREQS, 0);
     uint32_t pairs = c->head_dim / 2;
-    model->positions = c->context && c->context < MODEL_POSITIONS ? c->context : MODEL_POSITIONS;
+    model->positions = model_positions(c);
     float *table = mem_new((size_t)model->positions * pairs, 2 * sizeof *table, "rotary angles");
     if (!table) return false;
     if (factors && factors->dtype != DTYPE_F32) {

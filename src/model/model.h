@@ -32,6 +32,7 @@ struct model {
 
 enum { MODEL_IOTA = 65536 };
 enum { MODEL_POSITIONS = 8192 }; // at most, of the table of rotary angles
+uint32_t model_positions(const struct config *config); // of a model of this shape
 
 // Uploads all weights. NaN or infinity in one fails with the tensor's name.
 bool model_open(struct model *model, struct device *dev, const struct weights *weights);

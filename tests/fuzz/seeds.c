@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "io/journal.h"
+#include "io/part.h"
 #include "io/weights.h"
 #include "ref_folder.h"
 #include "ref_made.h"
@@ -44,6 +45,20 @@ static void must(bool ok)
     if (ok) return;
     fprintf(stderr, "%s\n", status_message());
     exit(1);
+}
+
+static void part(const char *folder)
+{
+    static const char about[] = "{\"of\":{\"command\":\"stats\",\"whole\":64,\"tokens\":9,"
+                                "\"model\":\"00ff\",\"ridge\":0.5,\"measures\":\"rel\"},"
+                                "\"first\":3,\"end\":9}";
+    char path[4096];
+    struct part_out out;
+    cJSON *root = cJSON_Parse(about);
+    snprintf(path, sizeof path, "%s/part/one", folder);
+    must(root && part_start(&out, path, root) && part_add(&out, about, 16));
+    must(part_end(&out, true));
+    cJSON_Delete(root);
 }
 
 enum { BYTES = 256, WORDS = BYTES + 6 };
@@ -189,6 +204,7 @@ int main(int argc, char **argv)
     model_with_words(argv[1], "qwen2");
     model_with_words(argv[1], "gpt-2");
     journal(argv[1]);
+    part(argv[1]);
     put(argv[1], "tasks/siqa.jsonl",
         "{\"context\": \"a\", \"question\": \"b\", \"options\": [\"c\", \"d\"], \"answer\": \"d\"}");
     put(argv[1], "tasks/csqa.jsonl",
