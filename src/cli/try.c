@@ -137,7 +137,7 @@ static bool subject_keep(struct dialogue *d, const char *subject)
     return text || fail(STATUS_FAILED, "no memory for a subject");
 }
 
-// At the line's beginning a command; elsewhere a subject, the longest part of one that stands there.
+// At the line's beginning a command; elsewhere a subject, the longest part of one that is there.
 static size_t complete(void *user, const char *before, const char *found[LINE_CHOICES],
                        size_t *stem)
 {
