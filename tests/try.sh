@@ -3,11 +3,13 @@
 # oedit locate: its table, heat maps, and hyper-parameters that oedit edit takes.
 set -euo pipefail
 
+person=$PWD/tests/kit/person.py
 oedit=${OEDIT_BIN:-$PWD/build/oedit}
 maker=${OEDIT_BUILD:-$PWD/build}/tests/tiny_model
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export XDG_CACHE_HOME=$work/cache HOME=$work TMPDIR=$work
+export XDG_CACHE_HOME=$work/cache HOME=$work TMPDIR=$work TERM=xterm
+unset XDG_STATE_HOME NO_COLOR
 if [ ! -x "$maker" ]; then
     echo "skipped: $maker is not built"
     exit 77
@@ -83,6 +85,90 @@ dialogue 2 "save x.gguf\n"
 says "save: there is no edit" err.txt
 dialogue 2 "edit ${facts[0]}\nsave base.gguf\n"
 ls oedit-* 2> /dev/null && wrong "the temporary journal stayed"
+
+# ---- a person at a terminal ----
+# talks CODE SCRIPT OPTIONS...: [[wait for, type], ...]; out.txt: what the terminal got.
+talks() {
+    local code=$1 got=0
+    printf %s "$2" > script.json
+    shift 2
+    python3 "$person" out.txt -s script.json "$oedit" try -m base.gguf --text text.txt \
+        --contexts 0 --steps 4 "$@" 2> err.txt || got=$?
+    mv out.txt.screen screen.txt
+    [ "$got" = "$code" ] || wrong "at a terminal: exit code $got, wanted $code: $(cat script.json)"
+    ls oedit-* 2> /dev/null && wrong "at a terminal: the temporary journal stayed"
+    return 0
+}
+long=$(printf 'a%.0s' $(seq 9000))
+long_dumb=$(printf 'a%.0s' $(seq 3000)) # a terminal's own lines end at 4095 bytes
+edit='["> ", "edit '${facts[0]}'\n"], ["kept 1.00", ""]'
+bad='["> ", "caf\u00e9 \udcff\udcfe x\n"], ["error: try: the line is not UTF-8", ""]'
+stop='["> ", "abc\u0003"], ["\n", ""]'
+bye='["> ", "\u0004"]'
+
+# Plain lines serve a dumb terminal, and a build without libedit.
+TERM=dumb talks 0 "[$edit, [\"> \", \"\\n\"], $stop, [\"> \", \"$long_dumb\\u0003\"], $bad,
+    [\"> \", \"undo\\n\"], [\"took edit 1 back\", \"\"], [\"> \", \"undo\\n\"],
+    [\"error: undo: there is no edit\", \"\"], $bye]"
+grep -q $'\033' out.txt && wrong "TERM=dumb: escapes"
+[ ! -e .local/state/oedit/try_history ] || wrong "TERM=dumb: there is no history, but its file"
+TERM=dumb talks 0 "[[\"> \", \"quit\\n\"]]" -q
+grep -q 'undo ' out.txt && wrong "try -q: told what can be said"
+
+# Ctrl-C stops an edit, and the dialogue goes on with the model as it was.
+slow="[[\"> \", \"$prompt\\n\"], [\"> \", \"edit ${facts[0]}\\n\"], [\"editing\", \"\"],
+    [\"\", \"\\u0003\"], [\"error: stopped by Ctrl-C\", \"\"], [\"> \", \"list\\n\"],
+    [\"> \", \"$prompt\\n\"], $bye]"
+talks 0 "$slow" --steps 10000 --contexts 3
+[ "$(grep -c "^$prompt" screen.txt)" = 2 ] || wrong "a stopped edit: wanted two answers"
+[ "$(grep "^$prompt" screen.txt | sort -u | wc -l)" = 1 ] || wrong "a stopped edit left something"
+grep -q "^1\. " screen.txt && wrong "a stopped edit is listed"
+
+# SIGTERM ends it in order.
+mkfifo pipe
+"$oedit" try -m base.gguf < pipe > out.txt 2> err.txt &
+id=$!
+exec 3> pipe
+echo "ask $prompt" >&3
+for _ in $(seq 300); do
+    grep -q . out.txt && break
+    sleep 0.1
+done
+sleep 0.3
+kill -TERM $id
+got=0
+wait $id || got=$?
+exec 3>&-
+[ "$got" = 130 ] || wrong "SIGTERM: exit code $got, wanted 130"
+ls oedit-* 2> /dev/null && wrong "SIGTERM: the temporary journal stayed"
+
+# With libedit: history, kept between dialogues, and completion.
+history=.local/state/oedit/try_history
+if [ -e $history ]; then
+    [ "$(stat -c %a $history)" = 600 ] || wrong "the history can be read by others"
+    rm $history
+    subject=$(sed -E 's/.*\[(.*)\].*/\1/' <<< "${facts[0]}")
+    talks 0 "[$edit, [\"> \", \"ask ${subject:0:${#subject}-1}\\t and\\n\"],
+        [\"$subject and\", \"\"], [\"> \", \"\\n\"], $stop, $bad, [\"> \", \"un\\t\\n\"],
+        [\"took edit 1 back\", \"\"], [\"> \", \"z\\t\\u0015l\\t\\n\"],
+        [\"> \", \"$long\\n\"], [\"error: try: a line of 9000 bytes, wanted 8191\", \"\"], $bye]"
+    python3 - $history << 'P' || wrong "the history is another"
+import re, sys
+lines = open(sys.argv[1]).read().splitlines()[1:]
+lines = [re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), line) for line in lines]
+assert len(lines) == 4 and lines[0].startswith("edit ") and lines[1].endswith(" and"), lines
+assert lines[2:] == ["undo", "list"], lines
+P
+    # Two lines up: what was said the last time.
+    talks 0 "[[\"> \", \"\\u001b[A\\u001b[A\\n\"], [\"error: undo: there is no edit\", \"\"], $bye]"
+    NO_COLOR=1 talks 0 "[[\"> \", \"help\\n\"], [\"quit\", \"\"], [\"> \", \"quit\\n\"]]"
+    grep -q $'\033\[[0-9;]*m' out.txt && wrong "NO_COLOR: colours"
+    LC_ALL=C talks 0 "[[\"> \", \"ask caf\\u00e9\\n\"], [\"\\ncaf\\u00e9\", \"\"], $bye]"
+    # No folder to keep it in is no reason not to talk.
+    HOME=/proc/none talks 0 "[[\"> \", \"help\\n\"], $bye]"
+else
+    echo "skipped: history and completion: the program was built without libedit"
+fi
 
 "$oedit" locate -m base.gguf -r facts.json* -n 1 --samples 1 --window 1 --chart heat -o layer.json \
     > out.txt 2> err.txt || wrong locate

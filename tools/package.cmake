@@ -25,8 +25,12 @@ set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
 # `copyright`, and a changelog.
 file(READ LICENSE LICENCE)
 set(COPYRIGHT "oedit\n\n${LICENCE}")
+set(LIBEDIT_PACKAGES "")
+if(LIBEDIT)
+  set(LIBEDIT_PACKAGES libedit-dev libtinfo6 libbsd-dev libmd-dev)
+endif()
 foreach(PACKAGE IN ITEMS libcjson-dev libpcre2-dev libutf8proc-dev libvulkan-volk-dev libvulkan-dev
-                         libxxhash-dev libstb-dev fonts-dejavu-core)
+                         libxxhash-dev libstb-dev fonts-dejavu-core ${LIBEDIT_PACKAGES})
   if(EXISTS /usr/share/doc/${PACKAGE}/copyright)
     file(READ /usr/share/doc/${PACKAGE}/copyright LICENCE)
     string(APPEND COPYRIGHT "\n--- contains code of Debian's package ${PACKAGE}:\n\n${LICENCE}")

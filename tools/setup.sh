@@ -9,6 +9,7 @@ packages=(
     glslc glslang-tools spirv-tools             # shaders to SPIR-V
     libvulkan-dev libvulkan-volk-dev            # Vulkan headers and its loader in source
     libstb-dev libcjson-dev libpcre2-dev libutf8proc-dev libxxhash-dev
+    libedit-dev libncurses-dev libbsd-dev libmd-dev # lines of oedit try
     fonts-dejavu-core                           # the letters of charts
     libcmocka-dev clang libclang-rt-14-dev      # tests; the fuzz targets
     mandoc zsh fish                             # tests of the manual page and the completions

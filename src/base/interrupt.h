@@ -5,5 +5,13 @@
 // From now on the first SIGINT or SIGTERM is only noted; a second one ends the process.
 void interrupt_watch(void);
 
+// Before a read that may take as long as a person does: a signal only ends the read, and what
+// came before is forgotten. interrupt_watch follows the read.
+void interrupt_wait(void);
+
+// Whether Ctrl-C came. If so it is forgotten, and the next signal is noted as the first one was:
+// what it was to stop is over.
+bool interrupt_by_person(void);
+
 // False, with STATUS_INTERRUPTED, once a signal came. To be asked where stopping loses nothing.
 bool interrupt_check(void);

@@ -18,10 +18,14 @@ static void note(int number)
     (void)written; // nobody is left to tell
 }
 
-void interrupt_watch(void)
+static void note_quietly(int number)
 {
-    // SA_RESETHAND: the second signal meets the default action. SA_RESTART: no call fails by it.
-    struct sigaction action = {.sa_handler = note, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
+    noted = number;
+}
+
+static void watch(void (*handler)(int), unsigned flags)
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = (int)flags};
     const int numbers[] = {SIGINT, SIGTERM};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -30,6 +34,27 @@ void interrupt_watch(void)
         if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(numbers[i], &action, NULL);
     }
+}
+
+void interrupt_watch(void)
+{
+    // SA_RESETHAND: the second signal meets the default action. SA_RESTART: no call fails by it.
+    watch(note, SA_RESETHAND | SA_RESTART);
+}
+
+void interrupt_wait(void)
+{
+    noted = 0;
+    watch(note_quietly, 0);
+}
+
+bool interrupt_by_person(void)
+{
+    bool came = noted == SIGINT;
+    if (!came) return false;
+    noted = 0;
+    interrupt_watch();
+    return true;
 }
 
 bool interrupt_check(void)

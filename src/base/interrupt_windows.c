@@ -21,6 +21,28 @@ void interrupt_watch(void)
     signal(SIGTERM, note);
 }
 
+static void note_quietly(int number)
+{
+    noted = number;
+    signal(number, note_quietly);
+}
+
+void interrupt_wait(void)
+{
+    noted = 0;
+    signal(SIGINT, note_quietly);
+    signal(SIGTERM, note_quietly);
+}
+
+bool interrupt_by_person(void)
+{
+    bool came = noted == SIGINT;
+    if (!came) return false;
+    noted = 0;
+    interrupt_watch();
+    return true;
+}
+
 bool interrupt_check(void)
 {
     if (!noted) return true;

@@ -13,24 +13,28 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-// Letters to insert, delete or change (Levenshtein); words here are short.
+// Letters to insert, delete, change, or neighbours to swap (optimal string alignment); words here
+// are short.
 static size_t distance(const char *a, const char *b)
 {
     enum { LONGEST = 40 };
-    size_t row[LONGEST + 1], m = strlen(b);
+    size_t rows[3][LONGEST + 1], m = strlen(b), i = 0;
     if (m > LONGEST) return SIZE_MAX;
-    for (size_t j = 0; j <= m; j++) row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t corner = row[0];
+    for (size_t j = 0; j <= m; j++) rows[0][j] = j;
+    while (a[i++]) {
+        const size_t *up = rows[(i - 1) % 3], *second = rows[(i + 1) % 3]; // two rows up
+        size_t *row = rows[i % 3];
         row[0] = i;
         for (size_t j = 1; j <= m; j++) {
-            size_t changed = corner + (a[i - 1] != b[j - 1]);
-            corner = row[j];
-            size_t best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            row[j] = changed < best ? changed : best;
+            size_t best = up[j - 1] + (a[i - 1] != b[j - 1]);
+            if (up[j] + 1 < best) best = up[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped && second[j - 2] + 1 < best) best = second[j - 2] + 1;
+            row[j] = best;
         }
     }
-    return row[m];
+    return rows[(i - 1) % 3][m];
 }
 
 const char *options_nearest(const char *word, const char *const *words, size_t count)
@@ -47,6 +51,16 @@ const char *options_nearest(const char *word, const char *const *words, size_t c
         }
     }
     return nearest;
+}
+
+enum { CALLED = 48 };
+
+// As it is written: --steps, or -n.
+static const char *called(const struct option *o, char text[CALLED])
+{
+    if (*o->name) snprintf(text, CALLED, "--%s", o->name);
+    else snprintf(text, CALLED, "-%c", o->letter);
+    return text;
 }
 
 static bool unknown(const struct option *table, size_t count, unsigned command, const char *word)
@@ -123,21 +137,21 @@ static bool bytes_set(const struct option *o, const char *text, uint64_t *value)
 
 static bool number_set(const struct option *o, const char *text, void *value)
 {
-    char *end = NULL;
+    char *end = NULL, name[CALLED];
     errno = 0;
     if (o->kind == OPTION_F32) {
         double x = strtod(text, &end);
         if (end == text || *end || !isfinite(x) || x < o->low || x > o->high)
-            return fail(STATUS_USAGE, "--%s: got '%s', wanted a number from %g to %g", o->name,
-                        text, o->low, o->high);
+            return fail(STATUS_USAGE, "%s: got '%s', wanted a number from %g to %g",
+                        called(o, name), text, o->low, o->high);
         *(float *)value = (float)x;
         return true;
     }
     unsigned long long x = strtoull(text, &end, 10);
     if (end == text || *end || errno || !isdigit((unsigned char)text[0]) || (double)x < o->low ||
         (double)x > o->high)
-        return fail(STATUS_USAGE, "--%s: got '%s', wanted a whole number from %.0f to %.0f",
-                    o->name, text, o->low, o->high);
+        return fail(STATUS_USAGE, "%s: got '%s', wanted a whole number from %.0f to %.0f",
+                    called(o, name), text, o->low, o->high);
     if (o->kind == OPTION_U32)
         *(uint32_t *)value = (uint32_t)x;
     else
@@ -178,8 +192,15 @@ bool options_parse(const struct option *table, size_t count, unsigned command, i
             *(bool *)((char *)target + o->offset) = true;
             continue;
         }
-        if (!value && i + 1 < argc) value = argv[++i];
-        if (!value) return fail(STATUS_USAGE, "--%s: wanted %s after it", o->name, o->value);
+        bool apart = !value && i + 1 < argc;
+        if (apart) value = argv[++i];
+        char name[CALLED];
+        if (!value) return fail(STATUS_USAGE, "%s: wanted %s after it", called(o, name), o->value);
+        // A text may look like any option but one that there is.
+        if (apart && strncmp(value, "--", 2) == 0 && value[2] &&
+            find(table, count, command, value + 2, 0))
+            return fail(STATUS_USAGE, "%s: got the option %s, wanted %s after it", called(o, name),
+                        value, o->value);
         if (!value_set(o, value, target)) return false;
     }
     return true;
@@ -215,27 +236,44 @@ void options_help(const struct option *table, size_t count, unsigned command)
 
 bool options_colour(void)
 {
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    return !(no && *no) && term && strcmp(term, "dumb") != 0;
+    const char *no = getenv("NO_COLOR");
+    return !(no && *no) && getenv("TERM") && !options_dumb();
+}
+
+bool options_dumb(void)
+{
+    const char *term = getenv("TERM");
+    return term && strcmp(term, "dumb") == 0;
+}
+
+// NAME in the folder oedit of an XDG folder: $VARIABLE, or USUAL in the home folder.
+static char *xdg_path(const char *variable, const char *usual, const char *name)
+{
+    const char *base = getenv(variable), *home = getenv("HOME");
+    if (!home || !*home) home = getenv("USERPROFILE"); // on Windows
+    bool own = base && base[0] == '/';
+    if (!own && (!home || !*home)) {
+        fail(STATUS_FAILED, "no folder for %s: neither %s nor HOME is set", name, variable);
+        return NULL;
+    }
+    const char *root = own ? base : home;
+    size_t length = strlen(root) + strlen(usual) + strlen(name) + 32;
+    char *path = mem_new(length, 1, "a path");
+    if (!path) return NULL;
+    snprintf(path, length, "%s%s/oedit/%s", root, own ? "" : usual, name);
+    if (file_make_folders(path)) return path;
+    free(path);
+    return NULL;
 }
 
 char *options_cache_path(const char *name)
 {
-    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (!home || !*home) home = getenv("USERPROFILE"); // on Windows
-    bool own = base && base[0] == '/';
-    if (!own && (!home || !*home)) {
-        fail(STATUS_FAILED, "no cache folder: neither XDG_CACHE_HOME nor HOME is set");
-        return NULL;
-    }
-    const char *root = own ? base : home;
-    size_t length = strlen(root) + strlen(name) + 32;
-    char *path = mem_new(length, 1, "a path");
-    if (!path) return NULL;
-    snprintf(path, length, "%s%s/oedit/%s", root, own ? "" : "/.cache", name);
-    if (file_make_folders(path)) return path;
-    free(path);
-    return NULL;
+    return xdg_path("XDG_CACHE_HOME", "/.cache", name);
+}
+
+char *options_state_path(const char *name)
+{
+    return xdg_path("XDG_STATE_HOME", "/.local/state", name);
 }
 
 char *options_temporary_file(void)

@@ -38,8 +38,14 @@ const char *options_nearest(const char *word, const char *const *words, size_t c
 // Whether a terminal may be coloured: not with NO_COLOR (no-color.org) or TERM=dumb.
 bool options_colour(void);
 
+// Whether the terminal has nothing but letters and ends of lines: TERM=dumb.
+bool options_dumb(void);
+
 // ${XDG_CACHE_HOME:-~/.cache}/oedit/NAME, its folders made; to be freed. NULL on failure.
 char *options_cache_path(const char *name);
+
+// ${XDG_STATE_HOME:-~/.local/state}/oedit/NAME, as above.
+char *options_state_path(const char *name);
 
 // A fresh empty file under ${TMPDIR:-/tmp}; its name, to be freed. NULL on failure.
 char *options_temporary_file(void);

@@ -222,6 +222,11 @@ bool completion_print(const struct command *commands, size_t count, const char *
     if (strcmp(shell, "bash") == 0) bash(commands, count, options, known);
     else if (strcmp(shell, "zsh") == 0) zsh(commands, count, options, known);
     else if (strcmp(shell, "fish") == 0) fish(commands, count, options, known);
-    else return fail(STATUS_USAGE, "completion: got '%s', wanted bash, zsh or fish", shell);
+    else {
+        const char *const shells[] = {"bash", "zsh", "fish"};
+        const char *nearest = options_nearest(shell, shells, 3);
+        return fail(STATUS_USAGE, "completion: got '%s', wanted bash, zsh or fish%s%s%s", shell,
+                    nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    }
     return true;
 }

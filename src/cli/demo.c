@@ -24,6 +24,7 @@ struct demo {
     struct experiment_work work;
     struct demo_table table;
     struct answers answers;
+    bool brief; // --quiet: the table alone
     char *said[DEMO_METHODS][ASKED]; // after the last edit; NULL: made by an earlier call
 };
 
@@ -59,6 +60,7 @@ static bool on_edit(void *user, const struct job *job, uint32_t edits, const cJS
     if (!row) return true;
     row->edits = edits;
     if (state) take(row, state);
+    d->table.made++;
     demo_table_show(&d->table, row, state != NULL);
     if (edits < d->table.total) return true;
     if (!answers_after(&d->answers, &d->opened.model, &d->opened.tokenizer)) return false;
@@ -73,16 +75,18 @@ static bool introduce(struct demo *d)
     const struct dataset asked = {.requests = data->requests,
                                   .count = data->count < ASKED ? data->count : ASKED};
     if (!answers_before(&d->answers, &d->opened.model, &d->opened.tokenizer, &asked)) return false;
+    if (d->brief) return true;
     printf("A model of %u layers and %u dimensions knows a made-up world of people and towns.\n"
            "On %s, asked for some of its facts:\n\n", c->layers, c->dim, d->opened.dev.info.name);
     for (uint32_t i = 0; i < d->answers.count; i++) {
         first_sentence(d->answers.before[i]);
         printf("  %s ...%s\n", data->requests[i].prompt, d->answers.before[i]);
     }
-    printf("\nNow %zu facts are changed, one after the other, in %u ways. Of all edits so far,\n"
+    printf("\nNow %zu facts are changed, one after the other, in %u way%s. Of all edits so far,\n"
            "Rel: changed facts are known; Gen: also in other words; Loc: other facts stayed.\n\n",
-           data->count, d->table.count);
+           data->count, d->table.count, d->table.count == 1 ? "" : "s");
     fflush(stdout);
+    demo_table_wait(&d->table);
     return true;
 }
 
@@ -131,7 +135,7 @@ static void conclude(const struct demo *d)
 static bool rows_start(struct demo *d)
 {
     const struct experiment_work *w = &d->work;
-    demo_table_start(&d->table, (uint32_t)w->data.count);
+    demo_table_start(&d->table, (uint32_t)w->data.count, d->brief);
     if (w->job_count > DEMO_METHODS)
         return fail(STATUS_BAD_DATA, "%s: %u runs, wanted at most %d", w->file.where, w->job_count,
                     DEMO_METHODS);
@@ -151,7 +155,7 @@ static void demo_free(struct demo *d)
 
 bool command_demo(const struct args *args)
 {
-    struct demo d = {0};
+    struct demo d = {.brief = args->quiet};
     struct args now = *args;
     double started = log_clock();
     now.model = EMBEDDED_MODEL;
@@ -166,8 +170,9 @@ bool command_demo(const struct args *args)
     d.work.watch = on_edit;
     d.work.user = &d;
     ok = ok && experiment_runs(&d.work) && finish_table(&d);
-    if (ok) conclude(&d);
-    if (ok) printf("\n%.0f seconds.\n", log_clock() - started);
+    demo_table_end(&d.table);
+    if (ok && !d.brief) conclude(&d);
+    if (ok && !d.brief) printf("\n%.0f seconds.\n", log_clock() - started);
     demo_free(&d);
     return opened_end(&d.opened, &now, ok);
 }

@@ -16,11 +16,18 @@ struct demo_table {
     struct demo_row rows[DEMO_METHODS]; // [count]
     uint32_t count, total;              // methods; edits of each
     bool live, colour;
-    uint32_t drawn; // lines on the screen
+    int cells;       // of a bar
+    uint32_t drawn;  // lines on the screen
+    uint32_t made;   // edits by this call: the line below the table tells rate and time left
+    double started;
 };
 
-// live: stdout is a terminal; without NO_COLOR and a dumb TERM it is also coloured.
-void demo_table_start(struct demo_table *table, uint32_t total);
+// live: stdout is a terminal that redraws; without NO_COLOR it is also coloured. brief: not live.
+void demo_table_start(struct demo_table *table, uint32_t total, bool brief);
+
+// Before the first edit and behind the last one: the table alone stays.
+void demo_table_wait(struct demo_table *table);
+void demo_table_end(struct demo_table *table);
 
 // NULL if there is none of that id.
 struct demo_row *demo_table_row(struct demo_table *table, const char *id);

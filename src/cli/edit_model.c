@@ -10,6 +10,7 @@
 #include "cli/answers.h"
 #include "cli/commands.h"
 #include "cli/edit_journal.h"
+#include "cli/edit_line.h"
 #include "cli/edit_match.h"
 #include "cli/edit_run.h"
 #include "cli/grad_text.h"
@@ -79,16 +80,12 @@ static bool on_edit(void *user, const struct editor *editor, const struct edit *
     if (!ok) return false;
     cJSON_AddNumberToObject(json, "ms", edit->milliseconds);
     ok = log_edit(r, json);
-    char layer[24] = "";
-    if (editor->site_count > 1) snprintf(layer, sizeof layer, " layer %u,", editor->site->layer);
-    if (ok && !r->args->json && !r->args->quiet)
-        printf("%u/%u  %s ->%s%s %s loss %.3g to %.3g in %u steps, realised %.2f, kept %.2f, "
-               "%.1f s\n",
-               edit->number, r->count, edit->request->prompt,
-               edit->request->target_new[0] == ' ' ? "" : " ", edit->request->target_new, layer,
-               (double)edit->trace[0].total, (double)edit->trace[edit->chosen].total,
-               edit->steps, edit->realised, edit->kept, edit->milliseconds / 1e3);
-    fflush(stdout);
+    if (ok && !r->args->json && !r->args->quiet) {
+        log_clear();
+        printf("%u/%u  %s ->%s%s ", edit->number, r->count, edit->request->prompt,
+               edit->request->target_new[0] == ' ' ? "" : " ", edit->request->target_new);
+        edit_line_print(editor, edit);
+    }
     if (r->args->json)
         json_append(r->edits, json);
     else

@@ -74,17 +74,23 @@ static cJSON *report(const struct evaluation *e)
     return root;
 }
 
+static void share(const char *gap, const char *title, double value)
+{
+    if (isfinite(value)) printf("%s%s %.3f", gap, title, value);
+    else printf("%s%s -", gap, title); // not measured
+}
+
 static void line(const struct evaluation *e)
 {
     const char *gap = "";
     const uint32_t n = e->requests;
     for (unsigned m = 0; m < MEASURE_EACH; m++) {
         if (asked(e, m)) {
-            printf("%s%s %.3f", gap, measure_titles[m], marks_mean(&e->marks, m, 0, n));
+            share(gap, measure_titles[m], marks_mean(&e->marks, m, 0, n));
             gap = "  ";
         }
         if (m == MEASURE_LOC && (e->which & MEASURES_DEFAULT) == MEASURES_DEFAULT)
-            printf("%sAvg %.3f", gap, marks_average(&e->marks, 0, n));
+            share(gap, "Avg", marks_average(&e->marks, 0, n));
     }
     putchar('\n');
 }

@@ -255,7 +255,8 @@ bool experiment_job(struct experiment_work *w, struct job *job)
     if (ok && r.done == w->data.count) {
         log_detail("%s: done already", job->id);
     } else if (ok) {
-        log_say("%s: %u of %zu edits are done", job->id, r.done, w->data.count);
+        log_say("%s: %u of %zu edits are done; run %u of %u", job->id, r.done, w->data.count,
+                (unsigned)(job - w->jobs) + 1, w->job_count);
         if (!(r.times = fopen(times, "a"))) ok = fail(STATUS_FAILED, "cannot write %s", times);
         if (ok) setvbuf(r.times, NULL, _IOLBF, BUFSIZ); // a kill loses no line
         ok = ok && experiment_match(w, job) && edit_all(&r);

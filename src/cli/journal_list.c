@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/edit_run.h"
@@ -108,9 +109,12 @@ bool command_log(const struct args *args)
     bool ok = true;
     if (args->json)
         ok = log_json(&j, &filter);
-    else
-        for (size_t i = 0; i < j.edit_count; i++)
-            if (filter_takes(&filter, &j.edits[i])) print_line(&j.edits[i]);
+    size_t taken = 0;
+    for (size_t i = 0; !args->json && i < j.edit_count; i++)
+        if (filter_takes(&filter, &j.edits[i]) && ++taken) print_line(&j.edits[i]);
+    if (!args->json && !taken)
+        log_say("none of the %zu edits of %s%s%s", j.edit_count, args->words[0],
+                args->filter ? " is one of --filter " : "", args->filter ? args->filter : "");
     journal_free(&j);
     return ok;
 }

@@ -132,6 +132,7 @@ static void guide(void)
           "  oedit edit -m model.gguf -p \"The capital of France is\" --subject France --target Rome "
           "-o new.gguf\n"
           "  oedit generate -m new.gguf -p \"The capital of France is\"\n"
+          "  oedit try -m model.gguf            ask, edit, ask again, undo\n"
           "  oedit revert new.gguf.journal --all -m model.gguf -o as_it_was.gguf\n"
           "oedit --help lists the commands, oedit COMMAND --help a command's options.\n", stderr);
 }

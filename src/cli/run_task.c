@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/options.h"
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/opened.h"
@@ -18,7 +19,11 @@ static char *path_of(const char *word, const char *folder)
     const struct task_form *form = task_form_named(word);
     if (!form) {
         if (access(word, F_OK) == 0) return mem_text(word, strlen(word), "a path");
-        fail(STATUS_USAGE, "task: got '%s', wanted siqa, lambada, csqa, gsm8k or a file", word);
+        const char *names[TASK_FORMS];
+        for (int i = 0; i < TASK_FORMS; i++) names[i] = task_forms[i].name;
+        const char *nearest = options_nearest(word, names, TASK_FORMS);
+        fail(STATUS_USAGE, "task: got '%s', wanted siqa, lambada, csqa, gsm8k or a file%s%s%s",
+             word, nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
         return NULL;
     }
     size_t size = strlen(folder) + strlen(form->file) + 2;

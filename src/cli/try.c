@@ -4,11 +4,14 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/options.h"
 #include "base/status.h"
 #include "cli/commands.h"
+#include "cli/edit_line.h"
+#include "cli/line.h"
 #include "cli/plan.h"
 #include "cli/save.h"
 #include "cli/settings.h"
@@ -16,7 +19,7 @@
 #include "edit/record.h"
 #include "model/generate.h"
 
-enum { LINE = 8192, TOKENS = 12 };
+enum { TOKENS = 12 };
 
 // Edits stand in a journal in a temporary file. Undo reverts the last one there, and the journal is
 // replayed on the unedited model: the weights are always the original's plus the edits that remain.
@@ -29,8 +32,13 @@ struct dialogue {
     struct journal_writer writer;
     struct record_room room;
     char *saved; // the journal that was written last; may be written again
+    char **subjects; // edited so far, each once [subject_count]
+    size_t subject_count;
     bool over;
 };
+
+static const char *const verbs[] = {"ask ", "edit ", "help", "list", "quit", "save ", "undo"};
+enum { VERBS = sizeof verbs / sizeof *verbs };
 
 static const char words[] =
     "  A text that ends early                the model goes on with it; or: ask TEXT\n"
@@ -82,13 +90,15 @@ static bool editor_again(struct dialogue *d)
 static bool on_edit(void *user, const struct editor *editor, const struct edit *edit)
 {
     struct dialogue *d = user;
-    struct journal_edit record;
-    bool ok = record_edit(&record, editor, edit, &d->room) && journal_add_edit(&d->writer, &record);
+    struct journal_edit record = {0};
+    // An edit that was stopped at its end is taken back as well.
+    bool ok = interrupt_check() && record_edit(&record, editor, edit, &d->room) &&
+              journal_add_edit(&d->writer, &record);
     record_edit_free(&record);
     if (!ok) return false;
-    printf("%u. loss %.3g to %.3g in %u steps, kept %.2f, %.1f s\n", edit->number,
-           (double)edit->trace[0].total, (double)edit->trace[edit->chosen].total, edit->steps,
-           edit->kept, edit->milliseconds / 1e3);
+    log_clear();
+    printf("%u. ", edit->number);
+    edit_line_print(editor, edit);
     return true;
 }
 
@@ -115,16 +125,48 @@ static bool request_read(char *text, struct dataset *data)
     return ok;
 }
 
+// For completion.
+static bool subject_keep(struct dialogue *d, const char *subject)
+{
+    for (size_t i = 0; i < d->subject_count; i++)
+        if (strcmp(d->subjects[i], subject) == 0) return true;
+    char **more = realloc(d->subjects, (d->subject_count + 1) * sizeof *more);
+    if (more) d->subjects = more;
+    char *text = more ? mem_text(subject, strlen(subject), "a subject") : NULL;
+    if (text) d->subjects[d->subject_count++] = text;
+    return text || fail(STATUS_FAILED, "no memory for a subject");
+}
+
+// At the line's beginning a command; elsewhere a subject, the longest part of one that is there.
+static size_t complete(void *user, const char *before, const char *found[LINE_CHOICES],
+                       size_t *stem)
+{
+    const struct dialogue *d = user;
+    size_t count = 0;
+    *stem = strlen(before);
+    for (size_t i = 0; i < VERBS; i++)
+        if (strncmp(verbs[i], before, *stem) == 0) found[count++] = verbs[i];
+    for (const char *at = before; !count && *at; at++) {
+        if (at > before && at[-1] != ' ' && at[-1] != '[') continue;
+        *stem = strlen(at);
+        for (size_t i = 0; i < d->subject_count && count < LINE_CHOICES; i++)
+            if (strncmp(d->subjects[i], at, *stem) == 0) found[count++] = d->subjects[i];
+    }
+    return count;
+}
+
 static bool say_edit(struct dialogue *d, char *text)
 {
     struct dataset data = {0};
     bool read = request_read(text, &data), ok = read && editor_make(d);
-    ok = ok && sequence_run(&d->editor, data.requests, 1, on_edit, d);
+    ok = ok && sequence_run(&d->editor, data.requests, 1, on_edit, d) &&
+         subject_keep(d, data.requests->subject);
     dataset_free(&data);
     if (ok || !read || !d->begun) return ok;
     enum status code = status_code(); // the model may be half-way into the edit
     char *why = mem_text(status_message(), strlen(status_message()), "a message");
     status_clear();
+    interrupt_by_person(); // who stopped the edit, not what takes it back
     if (why && editor_again(d)) fail(code, "%s", why);
     free(why);
     return false;
@@ -254,37 +296,44 @@ static bool say(struct dialogue *d, char *line)
 }
 
 // On a terminal a failure is told and the dialogue goes on; a script ends with it.
+static bool answer(const struct lines *l, bool ok)
+{
+    if (ok || !l->person) return ok;
+    log_clear();
+    fflush(stdout);
+    fprintf(stderr, "error: %s\n", status_message());
+    status_clear();
+    interrupt_by_person();
+    return interrupt_check(); // SIGTERM ends the dialogue
+}
+
 static bool talk(struct dialogue *d)
 {
-    char line[LINE];
-    bool person = isatty(STDIN_FILENO), ok = true;
-    if (person && !d->args->quiet) fputs(words, stdout);
-    while (ok && !d->over) {
-        if (person) fputs("> ", stdout);
-        fflush(stdout);
-        if (!fgets(line, sizeof line, stdin)) break;
-        size_t size = strlen(line);
-        if (size + 1 == sizeof line && line[size - 1] != '\n')
-            return fail(STATUS_USAGE, "try: a line of %d bytes or more", LINE - 1);
-        while (size && strchr("\r\n \t", line[size - 1])) line[--size] = '\0';
-        ok = say(d, line + strspn(line, " \t"));
-        if (ok || !person) continue;
-        fprintf(stderr, "error: %s\n", status_message());
-        status_clear();
-        ok = true;
+    struct lines l;
+    bool ok = true;
+    enum line_end end = LINE_READ;
+    lines_open(&l, "try_history", complete, d);
+    if (l.person && !d->args->quiet) fputs(words, stdout);
+    while (ok && !d->over && (end = lines_next(&l)) != LINE_OVER) {
+        if (end == LINE_READ) ok = answer(&l, say(d, l.text + strspn(l.text, " \t")));
+        if (end == LINE_FAILED) ok = answer(&l, false);
     }
-    return ok;
+    lines_close(&l);
+    return ok && interrupt_check(); // SIGTERM ends the input, too
 }
 
 bool command_try(const struct args *args)
 {
     struct opened o = {0};
     struct dialogue d = {.o = &o, .args = args};
+    interrupt_watch();
     bool ok = plan_start(&o, args) && (d.path = options_temporary_file()) &&
               journal_writer_open(&d.writer, d.path) && talk(&d);
     if (o.dev.handle) editor_drop(&d);
     journal_writer_close(&d.writer);
     if (d.path) unlink(d.path);
+    for (size_t i = 0; i < d.subject_count; i++) free(d.subjects[i]);
+    free(d.subjects);
     free(d.path);
     free(d.saved);
     free(d.room.data);

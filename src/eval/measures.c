@@ -1,10 +1,12 @@
 #include "eval/measures.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/options.h"
 #include "base/status.h"
 
 enum { BLOCK = 512 }; // of perplexity, in tokens
@@ -13,6 +15,18 @@ const char *const measure_names[MEASURES] = {"rel",         "gen",  "loc",      
                                              "gen-success", "free", "gen-free", "ppl"};
 const char *const measure_titles[MEASURES] = {"Rel",      "Gen",  "Loc",      "Success",
                                               "Gen.succ", "Free", "Gen.free", "PPL"};
+
+static bool measure_unknown(const char *word, int size)
+{
+    const char *names[MEASURES + 1] = {[MEASURES] = "all"}, *nearest;
+    char text[40];
+    for (unsigned m = 0; m < MEASURES; m++) names[m] = measure_names[m];
+    snprintf(text, sizeof text, "%.*s", size, word);
+    nearest = options_nearest(text, names, MEASURES + 1);
+    return fail(STATUS_USAGE, "--measures: got '%s', wanted of "
+                              "rel,gen,loc,success,gen-success,free,gen-free,ppl,all%s%s%s", text,
+                nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+}
 
 bool measures_parse(const char *list, unsigned *which)
 {
@@ -23,10 +37,7 @@ bool measures_parse(const char *list, unsigned *which)
         for (unsigned m = 0; m < MEASURES; m++)
             if (strlen(measure_names[m]) == size && strncmp(word, measure_names[m], size) == 0)
                 bits = 1u << m;
-        if (!bits)
-            return fail(STATUS_USAGE, "--measures: got '%.*s', wanted of "
-                                      "rel,gen,loc,success,gen-success,free,gen-free,ppl,all",
-                        (int)size, word);
+        if (!bits) return measure_unknown(word, (int)size);
         *which |= bits;
         word += size;
         if (*word == ',' && *++word == '\0')
