@@ -170,7 +170,8 @@ else
     echo "skipped: history and completion: the program was built without libedit"
 fi
 
-"$oedit" locate -m base.gguf -r facts.json* -n 1 --samples 1 --window 1 --chart heat -o layer.json \
+"$oedit" locate -m base.gguf -r facts.json* -n 1 --samples 1 --window 1 --trials 1 --steps 2 \
+    --contexts 0 --text text.txt --chart heat -o layer.json \
     > out.txt 2> err.txt || wrong locate
 says "mlp, last subject" out.txt
 for kind in hidden mlp attn; do
@@ -185,5 +186,55 @@ got=0
 "$oedit" locate -m base.gguf -r facts.json* -n 1 --window 999 > out.txt 2> err.txt || got=$?
 [ "$got" = 2 ] || wrong "--window 999: exit code $got"
 says "--window: got 999" err.txt
+
+# Trial edits: what locate says of a layer is what oedit edit and oedit eval say, record by record.
+"$oedit" locate -m demo -n 1 --samples 1 --trials 3 --layers 0,3 --contexts 2 --json --chart tried \
+    -o tried.json > trials.json 2> err.txt || wrong "locate --trials"
+[ "$(head -c 4 tried-trials.png | tail -c 3)" = PNG ] || wrong "tried-trials.png is no PNG"
+for i in 0 1 2; do
+    "$oedit" edit -m demo -r demo -n 1 --skip $i --layer 3 --contexts 2 -o by-hand-$i.gguf --json \
+        > by-hand-$i.json 2> err.txt || wrong "edit $i by hand"
+    "$oedit" eval -m by-hand-$i.gguf --base demo -r demo -n 1 --skip $i --json \
+        > eval-$i.json 2> err.txt || wrong "eval $i by hand"
+done
+python3 - > out.txt 2>&1 << 'P' || wrong "trial figures are not those by hand"
+import json
+whole = json.load(open('trials.json'))
+layers = {l['layer']: l for l in whole['trials']['layers']}
+assert sorted(layers) == [0, 3], layers
+for i, tried in enumerate(layers[3]['records']):
+    edit = json.load(open(f'by-hand-{i}.json'))['edits'][0]
+    scores = json.load(open(f'eval-{i}.json'))['records'][0]
+    assert tried['id'] == scores['id'], (tried, scores)
+    for name in ('rel', 'gen', 'loc'):
+        assert tried[name] == scores[name], (i, name, tried, scores)
+    dw = edit['dw']
+    assert abs(tried['dw'] - dw) < 1e-5 * dw, (i, tried, dw)
+assert len(layers[3]['records']) == 3
+# The rule: near the best mean, the one that tracing puts first.
+means = {n: l['mean'] for n, l in layers.items()}
+near = [n for n in whole['rank'] if n in means and means[n] > max(means.values()) - 0.05]
+assert whole['layer'] == near[0], (whole['layer'], near)
+assert json.load(open('tried.json'))['values']['layer']['value'] == near[0]
+assert means[0] > means[3] + 0.05, means
+P
+"$oedit" locate -m base.gguf --trials 2 > out.txt 2> err.txt && wrong "--trials without --requests"
+says "--trials: got 2, wanted --requests" err.txt
+"$oedit" locate -m base.gguf -r facts.json* -n 1 --samples 1 --trials 0 --json > out.txt 2> err.txt ||
+    wrong "--trials 0"
+grep -q '"trials"' out.txt && wrong "--trials 0 made trials"
+
+# Ctrl-C in the trials: what is there is printed, and the exit code says so.
+"$oedit" locate -m demo -n 1 --samples 1 --trials 500 --layers 0 --contexts 2 > out.txt 2> err.txt &
+for _ in $(seq 300); do
+    grep -q "trial edits" err.txt && break
+    sleep 0.2
+done
+sleep 5
+kill -TERM $!
+got=0
+wait $! || got=$?
+[ "$got" = 130 ] || wrong "locate stopped: exit code $got, wanted 130"
+says "layer 0: of those within" out.txt
 [ "$failed" = 0 ] && echo "try: all right"
 exit "$failed"

@@ -58,6 +58,7 @@ struct args {
     int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, grad_svd, zsre_target,
         format, choose, stage;
     uint32_t window, samples; // oedit locate; 0: not said
+    uint32_t trials;          // UINT32_MAX: not said
     uint32_t ppl_tokens, limit, repeat, least, rank, n, layer, top, tokens, steps, contexts, block,
         q_max, top_sample;
     uint64_t skip, seed;

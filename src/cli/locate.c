@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/commands.h"
+#include "cli/layer_trials.h"
 #include "cli/located.h"
 #include "cli/plan.h"
 #include "eval/ask.h"
@@ -25,16 +26,38 @@ static const struct { const char *prompt, *subject; } known[] = {
     {"The capital of Germany is the city of", "Germany"},
 };
 
+enum { PROMPTS = 10, TRIALS = 5 }; // records of --requests: that are traced, that are tried
 enum { SAMPLES = 3, NOISE = 3 }; // NOISE: times the deviation of embeddings, as in ROME
+
+struct locating { // for the layer to edit
+    struct opened opened;
+    struct dataset data;
+    struct cause_prompt *prompts; // [traced]
+    size_t traced;
+    struct cause_options options;
+    struct located located;
+    uint32_t *order; // layers by the effect of their MLPs [layers]
+    struct layer_trials trials;
+    uint32_t best;
+};
+
+static uint32_t trials_wanted(const struct args *args)
+{
+    return args->trials != UINT32_MAX ? args->trials : args->requests ? TRIALS : 0;
+}
 
 static bool requests_read(struct dataset *data, const struct args *args)
 {
     if (args->requests && (args->prompt || args->subject))
         return fail(STATUS_USAGE, "locate: got --requests and a prompt of its own, wanted one");
+    uint32_t traced = args->n ? args->n : PROMPTS, tried = trials_wanted(args);
     if (args->requests)
-        return dataset_open(data, args->requests, (struct dataset_options){
-                                                      .skip = (size_t)args->skip,
-                                                      .limit = args->n ? args->n : 10});
+        return dataset_open(data, args->requests,
+                            (struct dataset_options){.skip = (size_t)args->skip,
+                                                     .limit = tried > traced ? tried : traced});
+    if (args->trials != UINT32_MAX && args->trials)
+        return fail(STATUS_USAGE, "locate --trials: got %u, wanted --requests FILE, whose records "
+                                  "have new answers", args->trials);
     if (!args->prompt != !args->subject)
         return fail(STATUS_USAGE, "locate: wanted --prompt and --subject together");
     if (args->prompt) return dataset_from_strings(data, args->prompt, args->subject, "-");
@@ -60,10 +83,10 @@ static bool answer(struct cause_prompt *p, const struct model *model)
 }
 
 static bool prompts_read(struct cause_prompt *prompts, const struct opened *o,
-                         const struct dataset *data)
+                         const struct dataset *data, size_t count)
 {
     bool ok = true;
-    for (size_t i = 0; ok && i < data->count; i++) {
+    for (size_t i = 0; ok && i < count; i++) {
         ok = cause_prompt_read(&prompts[i], &o->tokenizer, &data->requests[i]) &&
              answer(&prompts[i], &o->model);
         if (!ok) break;
@@ -106,7 +129,7 @@ static bool trace_all(struct located *l, const struct opened *o, const struct ar
         for (uint32_t s = 0; ok && s < samples; s++) {
             struct cause cause = {0};
             options->seed = (uint32_t)args->seed * 1000003u + (uint32_t)i * samples + s;
-            ok = cause_trace(&cause, &o->model, &prompts[i], options) &&
+            ok = interrupt_check() && cause_trace(&cause, &o->model, &prompts[i], options) &&
                  located_add(l, &cause, &prompts[i]);
             cause_free(&cause);
             progress_step(&bar, 1);
@@ -133,9 +156,11 @@ static void table_print(const struct located *l, const uint32_t *order)
     }
 }
 
-static bool json_print(const struct located *l, const uint32_t *order, const struct args *args,
-                       const struct cause_options *options)
+static bool json_print(const struct locating *s, const struct args *args)
 {
+    const struct located *l = &s->located;
+    const struct cause_options *options = &s->options;
+    const uint32_t *order = s->order;
     cJSON *root = cJSON_CreateObject(), *list;
     cJSON_AddNumberToObject(root, "prompts", l->prompts);
     cJSON_AddNumberToObject(root, "runs", l->runs);
@@ -163,13 +188,17 @@ static bool json_print(const struct located *l, const uint32_t *order, const str
             }
         }
     }
-    bool ok = json_put(root, true);
+    cJSON_AddNumberToObject(root, "layer", s->best);
+    bool ok = (!s->trials.planned || layer_trials_json(&s->trials, &s->data, root)) &&
+              json_put(root, true);
     cJSON_Delete(root);
     return ok;
 }
 
-static bool charts_write(const struct located *l, const char *name, uint32_t window)
+static bool charts_write(const struct locating *s, const char *name)
 {
+    const struct located *l = &s->located;
+    const uint32_t window = s->options.window;
     static const char *const what[CAUSE_KINDS] = {"the stream behind a layer", "MLP outputs",
                                                   "attention outputs"};
     size_t row = l->layers, room = strlen(name) + 16;
@@ -193,20 +222,29 @@ static bool charts_write(const struct located *l, const char *name, uint32_t win
         ok = chart_png(&chart, 900, 240, 2, path);
         if (ok) log_say("wrote %s", path);
     }
+    if (ok) snprintf(path, room, "%s-trials.png", name);
+    ok = ok && (!s->trials.planned || layer_trials_chart(&s->trials, path));
     free(cells);
     free(path);
     return ok;
 }
 
 // For --hparams; what it does not say stays as the program has it for the model.
-static bool hparams_write(const struct located *l, uint32_t layer, const struct weights *weights,
-                          const char *path)
+static bool hparams_write(const struct locating *s, const char *path)
 {
-    char cite[200];
-    snprintf(cite, sizeof cite, "oedit locate: MLPs round it give back %.4f of P(answer) at the "
-                                "subject's last token; %u prompts, %u runs",
-             located_effect(l, CAUSE_MLP, CLASS_LAST, layer), l->prompts, l->runs);
-    const struct config *c = &weights->config;
+    char cite[300];
+    const struct located *l = &s->located;
+    const struct layer_trials *t = &s->trials;
+    const uint32_t layer = s->best;
+    int size = snprintf(cite, sizeof cite, "oedit locate: MLPs round it give back %.4f of "
+                                           "P(answer) at the subject's last token; %u prompts, %u "
+                                           "runs",
+                        located_effect(l, CAUSE_MLP, CLASS_LAST, layer), l->prompts, l->runs);
+    if (t->planned && t->done[layer])
+        snprintf(cite + size, sizeof cite - (size_t)size,
+                 "; mean of Rel, Gen and Loc %.3f in %u trial edits (%s)",
+                 layer_trials_score(t, layer), t->done[layer], t->solver);
+    const struct config *c = &s->opened.weights.config;
     cJSON *root = cJSON_CreateObject(), *match = cJSON_AddObjectToObject(root, "match");
     cJSON_AddNumberToObject(match, "layers", c->layers);
     cJSON_AddNumberToObject(match, "dim", c->dim);
@@ -226,49 +264,86 @@ static bool hparams_write(const struct located *l, uint32_t layer, const struct 
     return ok;
 }
 
-static bool report(const struct located *l, const struct opened *o, const struct args *args,
-                   const struct cause_options *options)
+static void sinks_warn(const struct located *l)
 {
-    uint32_t *order = mem_new(l->layers, sizeof *order, "layers");
-    if (!order) return false;
-    located_rank(l, order);
-    bool ok = !args->json || json_print(l, order, args, options);
-    if (!args->json) table_print(l, order);
-    if (l->clean - l->corrupted < 0.05)
-        log_warn("the noise takes only %.3f from the answers' probability of %.3f: take prompts "
-                 "that the model knows", l->clean - l->corrupted, l->clean);
     for (uint32_t i = 0; i < l->layers; i++)
         if (located_sink(l, i))
             log_warn("layer %u: the key at the first token is %.0f times as long as others: an "
                      "attention sink's, which edits disturb", i, l->keys[i]);
-    ok = ok && (!args->chart || charts_write(l, args->chart, options->window)) &&
-         (!args->out || hparams_write(l, order[0], &o->weights, args->out));
-    free(order);
-    return ok;
+}
+
+static bool report(struct locating *s, const struct args *args)
+{
+    const struct located *l = &s->located;
+    const bool tried = s->trials.planned > 0;
+    s->best = layer_trials_best(&s->trials, l, s->order);
+    if (args->json && !json_print(s, args)) return false;
+    if (!args->json && tried) {
+        layer_trials_print(&s->trials, s->order);
+        printf("layer %u: of those within %.2f of the best mean, the one whose MLPs give back "
+               "most\n", s->best, TRIALS_NEAR);
+    }
+    return (!args->chart || charts_write(s, args->chart)) &&
+           (!args->out || hparams_write(s, args->out));
+}
+
+// What was traced is shown before the trials begin, which may take long.
+static bool trace(struct locating *s, const struct args *args)
+{
+    struct located *l = &s->located;
+    uint32_t layers = s->opened.model.config.layers, fifth = (layers + 2) / 5;
+    // 10 of GPT-2 XL's 48 layers in the paper
+    s->options.window = args->window ? args->window : fifth ? fifth : 1;
+    if (s->options.window > layers)
+        return fail(STATUS_USAGE, "--window: got %u, the model has %u layers", s->options.window,
+                    layers);
+    s->order = mem_new(layers, sizeof *s->order, "layers");
+    if (!s->order || !prompts_read(s->prompts, &s->opened, &s->data, s->traced) ||
+        !located_new(l, layers) ||
+        !trace_all(l, &s->opened, args, s->prompts, s->traced, &s->options))
+        return false;
+    located_rank(l, s->order);
+    if (!args->json) table_print(l, s->order);
+    fflush(stdout);
+    if (l->clean - l->corrupted < 0.05)
+        log_warn("the noise takes only %.3f from the answers' probability of %.3f: take prompts "
+                 "that the model knows", l->clean - l->corrupted, l->clean);
+    sinks_warn(l);
+    return true;
+}
+
+// After Ctrl-C what is there is reported, and the command still ends as one that was stopped.
+static bool try_and_report(struct locating *s, const struct args *args)
+{
+    uint32_t records = trials_wanted(args);
+    if (records > s->data.count) records = (uint32_t)s->data.count;
+    bool ok = !records || layer_trials_run(&s->trials, &s->opened, args, &s->data, records,
+                                           &s->located, s->order);
+    if (!ok && status_code() != STATUS_INTERRUPTED) return false;
+    return report(s, args) && ok;
+}
+
+static void search_free(struct locating *s)
+{
+    for (size_t i = 0; s->prompts && i < s->traced; i++)
+        free((void *)(uintptr_t)s->prompts[i].tokens);
+    free(s->prompts);
+    free(s->order);
+    layer_trials_free(&s->trials);
+    located_free(&s->located);
+    dataset_free(&s->data);
 }
 
 bool command_locate(const struct args *args)
 {
-    struct opened o = {0};
-    struct dataset data = {0};
-    struct located located = {0};
-    struct cause_prompt *prompts = NULL;
+    struct locating s = {0};
     if (!args->model) return fail(STATUS_USAGE, "--model: wanted a model file (-m MODEL)");
     interrupt_watch();
-    bool ok = requests_read(&data, args) && plan_start(&o, args);
-    if (ok) prompts = mem_new(data.count, sizeof *prompts, "prompts");
-    // 10 of GPT-2 XL's 48 layers in the paper
-    uint32_t layers = o.model.config.layers, fifth = (layers + 2) / 5;
-    struct cause_options options = {.window = args->window ? args->window : fifth ? fifth : 1};
-    if (ok && options.window > layers)
-        ok = fail(STATUS_USAGE, "--window: got %u, the model has %u layers", options.window,
-                  layers);
-    ok = ok && prompts && prompts_read(prompts, &o, &data) && located_new(&located, layers) &&
-         trace_all(&located, &o, args, prompts, data.count, &options) &&
-         report(&located, &o, args, &options);
-    for (size_t i = 0; prompts && i < data.count; i++) free((void *)(uintptr_t)prompts[i].tokens);
-    free(prompts);
-    located_free(&located);
-    dataset_free(&data);
-    return opened_end(&o, args, ok);
+    bool ok = requests_read(&s.data, args) && plan_start(&s.opened, args);
+    size_t most = args->n ? args->n : PROMPTS;
+    s.traced = s.data.count < most ? s.data.count : most;
+    if (ok) s.prompts = mem_new(s.traced, sizeof *s.prompts, "prompts");
+    ok = ok && s.prompts && trace(&s, args) && try_and_report(&s, args);
+    search_free(&s);
+    return opened_end(&s.opened, args, ok);
 }
