@@ -29,13 +29,14 @@ edit() {
         --text text.txt "$@" -o out > said.txt 2> err.txt
 }
 
-# refused WORDS: of what now stands in model/ and beside it.
+# refused WORDS FLAGS...: of what now stands in model/ and beside it.
 refused() {
-    local got=0
-    edit -q --guard oedit || got=$?
-    if [ "$got" != 5 ] || [ "$(wc -l < err.txt)" != 1 ] || ! grep -q "$1" err.txt ||
+    local got=0 words=$1
+    shift
+    edit -q "$@" || got=$?
+    if [ "$got" != 5 ] || [ "$(wc -l < err.txt)" != 1 ] || ! grep -q "$words" err.txt ||
         compgen -G 'out*' > left.txt; then
-        echo "FAILED: exit code $got, wanted 5 and one line with: $1; written: $(cat left.txt)"
+        echo "FAILED: exit code $got, wanted 5 and one line with: $words; written: $(cat left.txt)"
         head -3 err.txt
         failed=1
     fi
@@ -113,7 +114,7 @@ header '"F32", "shape": [262, 8]' '"I32", "shape": [262, 8]'
 refused "type I32"
 header '"shape": [12, 8]' '"shape": [8, 12]'
 refused "has the shape"
-change model/config.json '"hidden_size": 8' '"hidden_size": 12'
+change model/config.json '"intermediate_size": 12' '"intermediate_size": 16'
 refused "wanted \["
 change model/config.json '"rms_norm_eps"' '"rms_norm"'
 refused "rms_norm_eps is missing"
@@ -134,7 +135,7 @@ refused "not UTF-8"
 change facts.jsonl 'the the' 'the \xff the'
 refused "UTF-8"
 change text.txt 'the' 'th\xe9'
-refused "not UTF-8"
+refused "not UTF-8" --solver memit
 echo '{"eos_token_id": "x"}' > model/generation_config.json
 refused "eos_token_id is no token"
 exit "$failed"
