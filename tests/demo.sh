@@ -87,11 +87,11 @@ grep -q "did you mean memit?" err.txt || failed "$(cat err.txt)"
 # ---- on a terminal: drawn again in its place, coloured but for NO_COLOR ----
 if command -v script > /dev/null; then
     TERM=xterm script -qec "'$oedit' demo -n 2 --only memit -o tty" /dev/null > live.txt < /dev/null
-    grep -q $'\033\[2A' live.txt || failed "the table is not drawn again"
+    grep -q $'\033\[3A' live.txt || failed "the table is not drawn again"
     grep -q $'\033\[3[123]m#' live.txt || failed "no colours"
     NO_COLOR=1 TERM=xterm script -qec "'$oedit' demo -n 2 --only memit -o plain" /dev/null \
         > live.txt < /dev/null
-    grep -q $'\033\[2A' live.txt || failed "NO_COLOR: the table is not drawn again"
+    grep -q $'\033\[3A' live.txt || failed "NO_COLOR: the table is not drawn again"
     grep -q $'\033\[3' live.txt && failed "NO_COLOR: coloured"
 else
     echo "without script(1): not tried on a terminal"

@@ -143,7 +143,8 @@ struct line_editor *line_editor_open(const char *path, line_complete *complete, 
     el_set(e->el, EL_EDITOR, "emacs");
     el_set(e->el, EL_SIGNAL, 0);
     el_set(e->el, EL_HIST, history, e->history);
-    el_set(e->el, EL_ADDFN, "oedit-complete", "completes commands and subjects", on_tab);
+    // el_set would copy the two texts, and never free them.
+    el_wset(e->el, EL_ADDFN, L"oedit-complete", L"completes commands and subjects", on_tab);
     el_set(e->el, EL_BIND, "^I", "oedit-complete", NULL);
     el_set(e->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_set(e->el, EL_GETCFN, character);
