@@ -23,14 +23,22 @@ escapes() { # FILE
     ! LC_ALL=C grep -q -e $'\033' -e $'\r' "$1" || wrong "$1 has escapes or carriage returns"
 }
 
+# drawn LABEL UNIT WHAT: out.txt has a bar, and whatever was drawn of it behind the beginning, of which
+# a quick command has nothing, tells rate and time left.
+rates=0
+drawn() {
+    local rate="^$1 \\[#*\\.*\\] +[0-9]+%  [0-9.e+]+ $2/s  ([0-9]+ h )?([0-9]+ min )?([0-9]+ s )?left"
+    tr '\r' '\n' < out.txt | grep -E "^$1 \\[[#.]+\\]" > bars.txt || wrong "$3: no bar of $1"
+    ! grep -vE "$rate|^$1 \\[\\.+\\] +0%" bars.txt || wrong "$3: a bar of $1 without $2/s and time left"
+    rates=$((rates + $(grep -cE "$rate" bars.txt || true)))
+}
+
 # bar LABEL UNIT COMMAND...: a bar came, told rate and time left, and is gone.
 bar() {
     local label=$1 unit=$2
     shift 2
     sees "$oedit" "$@"
-    tr '\r' '\n' < out.txt |
-        grep -qE "^$label \[[#.]+\] +[0-9]+%  [0-9.e+]+ $unit/s  ([0-9]+ h )?([0-9]+ min )?([0-9]+ s )?left" ||
-        wrong "$*: no bar of $label with $unit/s"
+    drawn "$label" "$unit" "$*"
     ! grep -qE '\[[#.]{8}|left$' err.txt || wrong "$*: the bar of $label stayed"
     # Off a terminal there is none.
     "$oedit" "$@" > piped.txt 2> said.txt < /dev/null || wrong "$* into a pipe"
@@ -71,8 +79,8 @@ matches ', not ok$' out.txt
 right "${edit[@]}" -n 1 --steps 100 --rate 0.3 --clamp 100 --lambda 1 --contexts 0 -o c.gguf
 matches 'realised (1|0\.[5-9]).*, ok$' out.txt
 sees "${edit[@]}" -o d.gguf
-tr '\r' '\n' < out.txt | grep -qE '^editing \[#+\.+\] +[0-9]+%  [0-9.e+]+ edit/s  .*left' ||
-    wrong "edit: no bar"
+drawn editing edit edit
+[ $rates -gt 2 ] || wrong "only $rates bars of all these commands told a rate"
 # The bar steps aside: the lines stand alone.
 sees "${edit[@]}" -o d2.gguf --steps 3
 [ "$(tr -d '\n' < err.txt | grep -oE ' s, (not )?ok' | wc -l)" = 4 ] || wrong "edit: lines are lost"

@@ -90,7 +90,9 @@ ls oedit-* 2> /dev/null && wrong "the temporary journal stayed"
 # talks CODE SCRIPT OPTIONS...: [[wait for, type], ...]; out.txt: what the terminal got.
 talks() {
     local code=$1 got=0
-    printf %s "$2" > script.json
+    # What is typed before the first prompt would be seen twice; the hints behind it have a "> ", too.
+    [[ " $* " == *" -q "* ]] && printf %s "$2" > script.json ||
+        printf %s "${2/\[/[[\"help, quit\", \"\"], }" > script.json
     shift 2
     python3 "$person" out.txt -s script.json "$oedit" try -m base.gguf --text text.txt \
         --contexts 0 --steps 4 "$@" 2> err.txt || got=$?
