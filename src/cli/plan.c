@@ -1,5 +1,6 @@
 #include "cli/plan.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -120,6 +121,14 @@ static void advise(const struct plan *p, const struct device_info *d, char *text
     struct hparams h = p->hparams;
     struct need need;
     uint32_t fits = 0;
+    // With the same results, if slower.
+    if (need_within(&need, &run, d->memory) && run.streamed && holds(&need, d)) {
+        snprintf(text, size, "--vram %.0fM fits: %u of %u layers are streamed",
+                 floor(mib(d->memory)), run.streamed, run.weights->config.layers);
+        return;
+    }
+    status_clear();
+    run = p->run;
     run.hparams = &h;
     h.grad_svd = GRAD_SVD_PROBES;
     const struct config *c = &p->run.weights->config;
