@@ -222,6 +222,12 @@ assert means[0] > means[3] + 0.05, means
 P
 "$oedit" locate -m base.gguf --trials 2 > out.txt 2> err.txt && wrong "--trials without --requests"
 says "--trials: got 2, wanted --requests" err.txt
+for setting in "--layers 99" "--hparams none.json" "--text none.txt"; do
+    # shellcheck disable=SC2086
+    "$oedit" locate -m base.gguf -r facts.json* -n 1 $setting > out.txt 2> err.txt && wrong "$setting"
+    says "${setting#* }" err.txt
+    [ ! -s out.txt ] || wrong "$setting: traced before it was refused"
+done
 "$oedit" locate -m base.gguf -r facts.json* -n 1 --samples 1 --trials 0 --json > out.txt 2> err.txt ||
     wrong "--trials 0"
 grep -q '"trials"' out.txt && wrong "--trials 0 made trials"

@@ -258,7 +258,7 @@ bool experiment_job(struct experiment_work *w, struct job *job)
         log_say("%s: %u of %zu edits are done; run %u of %u", job->id, r.done, w->data.count,
                 (unsigned)(job - w->jobs) + 1, w->job_count);
         if (!(r.times = fopen(times, "a"))) ok = fail(STATUS_FAILED, "cannot write %s", times);
-        if (ok) setvbuf(r.times, NULL, _IOLBF, BUFSIZ); // a kill loses no line
+        if (ok) setvbuf(r.times, NULL, _IOLBF, BUFSIZ); // a kill loses one line at most
         ok = ok && experiment_match(w, job) && edit_all(&r);
     }
     if (!ok && r.journal.edits && status_code() != STATUS_USAGE)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -191,6 +192,20 @@ static bool try_all(struct at_layer *b, const struct located *located, const uin
         if (t->done[b->layer]) layer_say(t, b->layer, ++number, log_clock() - started);
     }
     progress_end(&b->bar);
+    return ok;
+}
+
+bool layer_trials_check(const struct args *args, const struct config *config)
+{
+    struct hparams first = {0}, list = {0};
+    struct args one = *args;
+    one.layers = NULL;
+    struct file_map text = {0};
+    if (args->text && !file_map_open(&text, args->text)) return false;
+    file_map_close(&text);
+    bool ok = settings_open(&first, &one, config) &&
+              (!args->layers || layers_read(&list, args->layers, config));
+    hparams_free(&first);
     return ok;
 }
 

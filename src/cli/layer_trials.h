@@ -17,6 +17,9 @@ struct layer_trials {
     uint32_t *done;                   // edits that were made [layers]
 };
 
+// What the command line says of them, before anything is traced.
+bool layer_trials_check(const struct args *args, const struct config *config);
+
 // Edits with --solver and the hyper-parameters of the command line; C is each layer's own. The
 // layers are those of --layers, or all but attention sinks, in `order` [layers]. One that cannot
 // be edited is warned of and left without scores. The model is as it was behind it. After Ctrl-C it

@@ -165,6 +165,7 @@ const char *line_editor_read(struct line_editor *e, size_t *size, bool *broken)
     int count = 0;
     e->broken = false;
     el_resize(e->el); // the window may have changed since
+    el_set(e->el, EL_PREP_TERM, 1); // before the prompt: what is typed at once is shown once
     const char *line = el_gets(e->el, &count);
     *size = line && count > 0 ? (size_t)count : 0;
     *broken = e->broken;

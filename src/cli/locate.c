@@ -343,7 +343,9 @@ bool command_locate(const struct args *args)
     size_t most = args->n ? args->n : PROMPTS;
     s.traced = s.data.count < most ? s.data.count : most;
     if (ok) s.prompts = mem_new(s.traced, sizeof *s.prompts, "prompts");
-    ok = ok && s.prompts && trace(&s, args) && try_and_report(&s, args);
+    ok = ok && s.prompts &&
+         (!trials_wanted(args) || layer_trials_check(args, &s.opened.model.config)) &&
+         trace(&s, args) && try_and_report(&s, args);
     search_free(&s);
     return opened_end(&s.opened, args, ok);
 }
