@@ -18,7 +18,8 @@ cd "$work/root/usr"
 for file in bin/oedit include/oedit.h share/man/man1/oedit.1.gz \
     share/bash-completion/completions/oedit share/fish/vendor_completions.d/oedit.fish \
     share/doc/oedit/README.md share/doc/oedit/LICENSE share/doc/oedit/docs/journal.md \
-    share/doc/oedit/examples/hparams/default.json share/doc/oedit/examples/quickstart.json; do
+    share/doc/oedit/examples/hparams/default.json share/doc/oedit/examples/quickstart.json \
+    share/doc/oedit/examples/cluster/Snakefile share/doc/oedit/examples/experiments/table6.json; do
     [ -s $file ] || lack "$file was not installed"
 done
 [ -n "$(find . -name _oedit -size +0)" ] || lack "zsh's completion was not installed"

@@ -126,23 +126,25 @@ talks 0 "$slow" --steps 10000 --contexts 3
 [ "$(grep "^$prompt" screen.txt | sort -u | wc -l)" = 1 ] || wrong "a stopped edit left something"
 grep -q "^1\. " screen.txt && wrong "a stopped edit is listed"
 
-# SIGTERM ends it in order.
+# SIGTERM and the end of its terminal end it in order.
 mkfifo pipe
-"$oedit" try -m base.gguf < pipe > out.txt 2> err.txt &
-id=$!
-exec 3> pipe
-echo "ask $prompt" >&3
-for _ in $(seq 300); do
-    grep -q . out.txt && break
-    sleep 0.1
+for signal in TERM HUP; do
+    "$oedit" try -m base.gguf < pipe > out.txt 2> err.txt &
+    id=$!
+    exec 3> pipe
+    echo "ask $prompt" >&3
+    for _ in $(seq 300); do
+        grep -q . out.txt && break
+        sleep 0.1
+    done
+    sleep 0.3
+    kill -$signal $id
+    got=0
+    wait $id || got=$?
+    exec 3>&-
+    [ "$got" = 130 ] || wrong "SIG$signal: exit code $got, wanted 130"
+    ls oedit-* 2> /dev/null && wrong "SIG$signal: the temporary journal stayed"
 done
-sleep 0.3
-kill -TERM $id
-got=0
-wait $id || got=$?
-exec 3>&-
-[ "$got" = 130 ] || wrong "SIGTERM: exit code $got, wanted 130"
-ls oedit-* 2> /dev/null && wrong "SIGTERM: the temporary journal stayed"
 
 # With libedit: history, kept between dialogues, and completion.
 history=.local/state/oedit/try_history

@@ -54,4 +54,4 @@ file(GLOB GUIDES docs/*.md)
 install(FILES ${GUIDES} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 install(FILES docs/example.c assets/quickstart.json assets/quickstart-hparams.json
         DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
-install(DIRECTORY assets/hparams DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(DIRECTORY assets/hparams assets/experiments tools/cluster DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)

@@ -1,8 +1,9 @@
-// Ctrl-C and SIGTERM as a question that long work asks itself between its steps.
+// Ctrl-C, SIGTERM and a terminal's end as a question that long work asks itself between its steps.
 #pragma once
 #include <stdbool.h>
 
-// From now on the first SIGINT or SIGTERM is only noted; a second one ends the process.
+// From now on the first SIGINT, SIGTERM or SIGHUP is only noted; a second one of the first two ends
+// the process.
 void interrupt_watch(void);
 
 // Before a read that may take as long as a person does: a signal only ends the read, and what

@@ -26,10 +26,12 @@ static void note_quietly(int number)
 static void watch(void (*handler)(int), unsigned flags)
 {
     struct sigaction action = {.sa_handler = handler, .sa_flags = (int)flags};
-    const int numbers[] = {SIGINT, SIGTERM};
+    const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct sigaction before;
+        // A terminal that is closed sends several: its own, the shell's.
+        if (numbers[i] == SIGHUP) action.sa_flags &= (int)~(unsigned)SA_RESETHAND;
         // Who started us to ignore it, as shells do in the background, means it.
         if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(numbers[i], &action, NULL);
@@ -60,5 +62,8 @@ bool interrupt_by_person(void)
 bool interrupt_check(void)
 {
     if (!noted) return true;
-    return fail(STATUS_INTERRUPTED, "stopped by %s", noted == SIGINT ? "Ctrl-C" : "SIGTERM");
+    return fail(STATUS_INTERRUPTED, "stopped by %s",
+                noted == SIGINT    ? "Ctrl-C"
+                : noted == SIGTERM ? "SIGTERM"
+                                   : "the end of its terminal");
 }

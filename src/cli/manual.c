@@ -90,7 +90,7 @@ void manual_print(const struct command *commands, size_t count)
     }
     puts(".SH EXIT STATUS\n"
          "0 done, 1 failed, 2 usage, 3 no usable device, 4 out of memory, 5 bad model or data,\n"
-         "130 stopped by Ctrl\\-C or SIGTERM.\n"
+         "130 stopped by Ctrl\\-C, SIGTERM or SIGHUP.\n"
          ".SH ENVIRONMENT\n"
          ".TP\n.BR XDG_CACHE_HOME \", \" HOME\n"
          "what edits need to know of a model is kept in \\fI$XDG_CACHE_HOME/oedit\\fR, or\n"
