@@ -60,7 +60,8 @@ char *hf_header(uint32_t first, uint32_t last, uint8_t **data, size_t *size)
 {
     struct writing w = {.header = calloc(1, 1 << 14)};
     if (!w.header) abort();
-    w.at = w.header + sprintf(w.header, "{\"__metadata__\": {\"format\": \"pt\", \"mine\": \"kept\"}");
+    w.at =
+        w.header + sprintf(w.header, "{\"__metadata__\": {\"format\": \"pt\", \"mine\": \"kept\"}");
     if (first == 0) tensor(&w, "model.embed_tokens.weight", HF_VOCAB, HF_DIM);
     for (uint32_t layer = first; layer < last; layer++) {
         char name[64];

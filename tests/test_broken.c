@@ -140,11 +140,14 @@ static uint32_t product(struct case_ *c, struct rig *rig, const struct shader *s
     fbuf y = rig_out(rig, ROWS * OUTS);
     struct gemm_nt_args a = {.x = x, .w = w, .r = x, .y = y, .rows = ROWS, .outs = OUTS,
                              .inner = INNER, .ldx = INNER, .ldw = INNER, .ldy = OUTS, .alpha = 1};
-    cmd_dispatch(&rig->cmd, &(struct dispatch){.shader = shader, .name = "gemm_nt",
-                                               .access = "rrrw", .push = &a,
-                                               .push_bytes = sizeof a,
-                                               .local = shared ? 256 : 64,
-                                               .groups = {CEIL(OUTS, across), CEIL(ROWS, tile), 1}});
+    cmd_dispatch(&rig->cmd,
+                 &(struct dispatch){.shader = shader,
+                                    .name = "gemm_nt",
+                                    .access = "rrrw",
+                                    .push = &a,
+                                    .push_bytes = sizeof a,
+                                    .local = shared ? 256 : 64,
+                                    .groups = {CEIL(OUTS, across), CEIL(ROWS, tile), 1}});
     rig_run(rig);
     uint32_t count = differing(rig_floats(rig, y), want, ROWS * OUTS);
     memcpy(c->product, rig_floats(rig, y), sizeof c->product);

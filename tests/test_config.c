@@ -76,7 +76,8 @@ static void test_llama3(void **state)
         "\"rope_theta\": 500000.0, \"rope_scaling\": {\"factor\": 8.0, \"low_freq_factor\": 1.0, "
         "\"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64, \"rope_type\": "
         "\"llama3\"}, \"head_dim\": 16",
-        "\"rope_parameters\": {\"rope_theta\": 500000.0, \"factor\": 8.0, \"low_freq_factor\": 1.0, "
+        "\"rope_parameters\": {\"rope_theta\": 500000.0, \"factor\": 8.0, \"low_freq_factor\": "
+        "1.0, "
         "\"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64, \"rope_type\": "
         "\"llama3\"}, \"head_dim\": 16"};
     for (size_t form = 0; form < 2; form++) {
@@ -119,7 +120,8 @@ static void test_windows(void **state)
            "layer 1 has attention of type full_attention");
     refuse(ARCH, "\"Qwen2ForCausalLM\"], \"layer_types\": [\"full_attention\"], \"x\": [",
            "layer_types has 1 entries, wanted 2");
-    refuse(ARCH, "\"Qwen2ForCausalLM\"], \"layer_types\": [\"full_attention\", \"chunked\"], \"x\": [",
+    refuse(ARCH,
+           "\"Qwen2ForCausalLM\"], \"layer_types\": [\"full_attention\", \"chunked\"], \"x\": [",
            "type chunked");
 }
 

@@ -281,10 +281,12 @@ static void test_refused(void **state)
 // ---- sources of grad G ----
 
 static const char records[] =
-    "[{\"case_id\":0,\"prompt\":\"the cat lives in\",\"subject\":\"the cat\",\"target_new\":\"rome\","
+    "[{\"case_id\":0,\"prompt\":\"the cat lives in\",\"subject\":\"the "
+    "cat\",\"target_new\":\"rome\","
     "\"ground_truth\":\"paris\",\"rephrase_prompt\":\"the cat is in\","
     "\"locality_prompt\":\"the king of rome\",\"locality_ground_truth\":\"works\"},"
-    "{\"case_id\":1,\"prompt\":\"the old man plays\",\"subject\":\"old man\",\"target_new\":\"red\","
+    "{\"case_id\":1,\"prompt\":\"the old man plays\",\"subject\":\"old "
+    "man\",\"target_new\":\"red\","
     "\"ground_truth\":\"music\",\"rephrase_prompt\":\"the old man likes\","
     "\"locality_prompt\":\"the sea is\",\"locality_ground_truth\":\"red and blue\"},"
     "{\"case_id\":2,\"prompt\":\"the city is\",\"subject\":\"the city\",\"target_new\":\"red\","

@@ -72,8 +72,8 @@ struct ended {
     double first, taken, length;
 };
 
-static struct ended optimise(struct rig *rig, struct run *r, void (*fill)(struct run *, const void *),
-                             const void *data)
+static struct ended optimise(struct rig *rig, struct run *r,
+                             void (*fill)(struct run *, const void *), const void *data)
 {
     struct ended end = {0};
     float *totals = rig_memory(r->steps + 1, sizeof *totals);

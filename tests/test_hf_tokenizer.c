@@ -144,9 +144,10 @@ static void test_added(void **state)
     end(&o);
 }
 
-#define SPLIT(pattern, behavior, invert)                                                         \
-    "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", "          \
-    "\"pattern\": {" pattern "}, \"behavior\": \"" behavior "\", \"invert\": " invert "}, {\"type\": " \
+#define SPLIT(pattern, behavior, invert)                                                     \
+    "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", " \
+    "\"pattern\": {" pattern "}, \"behavior\": \"" behavior "\", \"invert\": " invert        \
+    "}, {\"type\": "                                                                         \
     "\"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]}, \"x\": {\"type\": \"y\""
 
 static void test_splits(void **state)
@@ -175,12 +176,14 @@ static void test_splits(void **state)
     start(&o, from, SPLIT("\"Regex\": \"[\\\\u0068-\\\\x{69}]\"", "Isolated", "false"));
     wants(&o, "the", 0, "116[0,1) 104[1,2) 101[2,3)");
     end(&o);
-    start(&o, from, SPLIT("\"Regex\": \"[\\\\s-]t|\\\\p{Lu}\"", "Removed", "false")); // Unicode 16, too
+    start(&o, from,
+          SPLIT("\"Regex\": \"[\\\\s-]t|\\\\p{Lu}\"", "Removed", "false")); // Unicode 16, too
     wants(&o, "a-the\xea\x9f\x8bth", 0, "97[0,1) 104[3,4) 101[4,5) 258[8,10)");
     end(&o);
     refuse(from, SPLIT("\"Regex\": \"(\"", "Isolated", "false"), "PCRE2 error");
-    static const char *const others[] = {"\\\\w", "a\\\\b", "\\\\h", "\\\\p{Greek}", "[a&&b]", "[[:alpha:]]",
-                                         "(?m:.)", "a{2}+", "a{,2}", "\\\\xff"};
+    static const char *const others[] = {"\\\\w",  "a\\\\b",      "\\\\h",  "\\\\p{Greek}",
+                                         "[a&&b]", "[[:alpha:]]", "(?m:.)", "a{2}+",
+                                         "a{,2}",  "\\\\xff"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         char regex[64];
         snprintf(regex, sizeof regex, "\"Regex\": \"%s\"", others[i]);
@@ -197,11 +200,14 @@ static char *piece_tokenizer(const char *normalizer, const char *pre, const char
 {
     static char text[8192];
     char *at = text;
-    at += sprintf(at, "{\"added_tokens\": [{\"id\": 1, \"content\": \"<s>\", \"special\": true}], "
-                      "\"normalizer\": %s, \"pre_tokenizer\": %s, \"model\": {\"type\": \"BPE\", "
-                      "\"unk_token\": \"<unk>\", \"merges\": [[\"a\", \"b\"], [\"\\u2581\", \"ab\"]], %s, "
-                      "\"vocab\": {\"<unk>\": 0, \"a\": 2, \"b\": 3, \"ab\": 4, \"\\u2581\": 5, "
-                      "\"\\u2581ab\": 6", normalizer, pre, more);
+    at += sprintf(
+        at,
+        "{\"added_tokens\": [{\"id\": 1, \"content\": \"<s>\", \"special\": true}], "
+        "\"normalizer\": %s, \"pre_tokenizer\": %s, \"model\": {\"type\": \"BPE\", "
+        "\"unk_token\": \"<unk>\", \"merges\": [[\"a\", \"b\"], [\"\\u2581\", \"ab\"]], %s, "
+        "\"vocab\": {\"<unk>\": 0, \"a\": 2, \"b\": 3, \"ab\": 4, \"\\u2581\": 5, "
+        "\"\\u2581ab\": 6",
+        normalizer, pre, more);
     for (unsigned byte = 0; byte < 240; byte++)
         at += sprintf(at, ", \"<0x%02X>\": %u", byte, 10 + byte);
     sprintf(at, "}}}");
@@ -212,7 +218,8 @@ static void test_pieces(void **state)
 {
     (void)state;
     static const char legacy[] =
-        "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Prepend\", \"prepend\": \"\\u2581\"}, "
+        "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Prepend\", \"prepend\": "
+        "\"\\u2581\"}, "
         "{\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"\\u2581\"}]}";
     static const char fallback[] = "\"byte_fallback\": true, \"fuse_unk\": true";
     struct opened o;
@@ -230,15 +237,19 @@ static void test_pieces(void **state)
     assert_string_equal(text, " ab ab\xc3\xa9");
     free(text);
     end(&o);
-    start(&o, NULL, piece_tokenizer("null", "{\"type\": \"Metaspace\", \"replacement\": \"\\u2581\", "
-                                            "\"prepend_scheme\": \"first\", \"split\": false}",
-                                    "\"fuse_unk\": false"));
+    start(&o, NULL,
+          piece_tokenizer("null",
+                          "{\"type\": \"Metaspace\", \"replacement\": \"\\u2581\", "
+                          "\"prepend_scheme\": \"first\", \"split\": false}",
+                          "\"fuse_unk\": false"));
     wants(&o, "ab<s>ab", 0, "6[0,2) 1[2,5) 4[5,7)");
     wants(&o, "cc", 0, "5[0,0) 0[0,1) 0[1,2)");
     end(&o);
-    start(&o, NULL, piece_tokenizer("null", "{\"type\": \"Metaspace\", \"replacement\": \"\\u2581\", "
-                                            "\"prepend_scheme\": \"always\"}",
-                                    "\"fuse_unk\": true"));
+    start(&o, NULL,
+          piece_tokenizer("null",
+                          "{\"type\": \"Metaspace\", \"replacement\": \"\\u2581\", "
+                          "\"prepend_scheme\": \"always\"}",
+                          "\"fuse_unk\": true"));
     wants(&o, "ab<s> ab", 0, "6[0,2) 1[2,5) 6[5,8)");
     wants(&o, "cca", 0, "5[0,0) 0[0,2) 2[2,3)");
     end(&o);
@@ -269,15 +280,21 @@ static void test_refused(void **state)
     refuse("\"th\": 258", "\"th\": 1e9", "has no id");
     refuse("\"th\": 258", "\"th\": 999", "1000 tokens for an embedding of 262 rows");
     refuse("\"normalizer\": null", "\"normalizer\": {\"type\": \"Lowercase\"}", "type Lowercase");
-    refuse("\"normalizer\": null", "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": "
-                                   "\"NFC\"}, {\"type\": \"NFKC\"}]}", "type NFKC");
-    refuse("\"normalizer\": null", "\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"Regex\": "
-                                   "\"a\"}, \"content\": \"b\"}", "a pattern that is a String");
+    refuse("\"normalizer\": null",
+           "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": "
+           "\"NFC\"}, {\"type\": \"NFKC\"}]}",
+           "type NFKC");
+    refuse("\"normalizer\": null",
+           "\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"Regex\": "
+           "\"a\"}, \"content\": \"b\"}",
+           "a pattern that is a String");
     refuse("\"pre_tokenizer\": {\"type\": \"ByteLevel\"", "\"pre_tokenizer\": {\"type\": \"Bert\"",
            "a pre-tokenizer of type Bert");
     refuse("TemplateProcessing", "BertProcessing", "a post-processor of type BertProcessing");
-    refuse("{\"Sequence\": {\"id\": \"A\"}}]", "{\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": "
-                                               "{\"id\": \"<s>\"}}]", "a template of other than");
+    refuse("{\"Sequence\": {\"id\": \"A\"}}]",
+           "{\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": "
+           "{\"id\": \"<s>\"}}]",
+           "a template of other than");
     refuse("\"ids\": [256]", "\"ids\": []", "has no id");
 }
 
@@ -288,16 +305,18 @@ static void test_nested(void **state)
     static const char from[] = "\"pre_tokenizer\": {\"type\": \"ByteLevel\"";
     static const char to[] =
         "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Sequence\", "
-        "\"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}]}, {\"type\": \"ByteLevel\", "
+        "\"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}]}, {\"type\": "
+        "\"ByteLevel\", "
         "\"add_prefix_space\": true, \"use_regex\": true}]}, \"x\": {\"type\": \"y\"";
     struct opened o;
     start(&o, from, to);
     wants(&o, "the1the", 0, "260[0,3) 32[3,3) 49[3,4) 260[4,7)");
     wants(&o, "the1", ENCODE_CONTINUES, "259[0,3) 32[3,3) 49[3,4)");
     end(&o);
-    start(&o, "\"special\": true}]", "\"special\": true}, {\"id\": 261, \"content\": \"  \", "
-                                     "\"normalized\": true}], \"normalizer\": {\"type\": \"Replace\", "
-                                     "\"pattern\": {\"String\": \"  \"}, \"content\": \"\"}, \"y\": [{}]");
+    start(&o, "\"special\": true}]",
+          "\"special\": true}, {\"id\": 261, \"content\": \"  \", "
+          "\"normalized\": true}], \"normalizer\": {\"type\": \"Replace\", "
+          "\"pattern\": {\"String\": \"  \"}, \"content\": \"\"}, \"y\": [{}]");
     wants(&o, "a  b", 0, "97[0,1) 98[3,4)"); // the token's text is empty by then: it is nowhere
     end(&o);
 }
@@ -323,9 +342,10 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes),  cmocka_unit_test(test_added), cmocka_unit_test(test_stops),
-        cmocka_unit_test(test_splits),
-        cmocka_unit_test(test_nested), cmocka_unit_test(test_pieces), cmocka_unit_test(test_nfc),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bytes),  cmocka_unit_test(test_added),
+        cmocka_unit_test(test_stops),  cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_nested), cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_nfc),    cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

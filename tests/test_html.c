@@ -39,7 +39,8 @@ static void texts_are_escaped(void **state)
     (void)state;
     becomes(html_text, "", "");
     becomes(html_text, "a <b> & \"c\" 'd'", "a &lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;");
-    becomes(html_text, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\t\n", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\t\n");
+    becomes(html_text, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\t\n",
+            "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\t\n");
     becomes(html_text, "\xd7\xa9\xd7\x9c", "\xd7\xa9\xd7\x9c"); // Hebrew stays
 }
 
@@ -74,7 +75,8 @@ static void any_bytes(void **state)
         for (int i = 0; i < 23; i++) {
             seed = seed * 1664525u + 1013904223u;
             uint32_t pick = seed >> 24;
-            text[i] = (char)((seed >> 8 & 3) ? pick : (uint32_t)"<>&\"'/\\-!\xe2\x80\xae"[pick % 12]);
+            text[i] =
+                (char)((seed >> 8 & 3) ? pick : (uint32_t) "<>&\"'/\\-!\xe2\x80\xae"[pick % 12]);
         }
         char *page = written(html_text, text), *json = written(html_json, text);
         assert_int_equal(utf8_invalid(page, strlen(page)), strlen(page));

@@ -335,9 +335,9 @@ static void test_outer_some(void **state)
             count += left[s * N + i];
         }
         fbuf y = rig_change(rig, w, N);
-        op_outer_some(&rig->cmd, (struct outer_some_args){rig_in(rig, u, ROWS), rig_in(rig, v, COLS),
-                                                          y, ROWS, COLS, seeds[s], numbers[s],
-                                                          zeros});
+        op_outer_some(&rig->cmd,
+                      (struct outer_some_args){rig_in(rig, u, ROWS), rig_in(rig, v, COLS), y, ROWS,
+                                               COLS, seeds[s], numbers[s], zeros});
         rig_run(rig);
         rig_near(rig, "outer_some", y, want, size, N, 2);
         for (uint32_t i = 0; i < N; i++)

@@ -450,7 +450,8 @@ static void test_chol_turn_rows(void **state)
         double *size = ref_zeros(rows * LDL), *rests = ref_zeros(rows);
         for (uint32_t r = 0; r < rows; r++)
             for (uint32_t j = 0; j < n; j++) {
-                double c = (double)turn[2 * j], q = (double)turn[2 * j + 1], *l = &want[r * LDL + j];
+                double c = (double)turn[2 * j], q = (double)turn[2 * j + 1],
+                       *l = &want[r * LDL + j];
                 double below = *l;
                 *l = c * below + q * rest[r];
                 rest[r] = c * rest[r] - q * below;

@@ -123,7 +123,8 @@ static void test_bad_header(void **state)
     refuse_header("[0, 8384]", "[0.5, 8384]", "cut short or corrupted");
     refuse_header("[8384, 8416]", "[8352, 8384]", "overlap");
     refuse_header("\"mine\": \"kept\"}", "\"mine\": \"kept\"}, \"x\": 3", "lacks one of dtype");
-    refuse_header("\"dtype\": \"F32\", \"shape\": [262, 8]", "\"dtype\": \"I32\", \"shape\": [262, 8]",
+    refuse_header("\"dtype\": \"F32\", \"shape\": [262, 8]",
+                  "\"dtype\": \"I32\", \"shape\": [262, 8]",
                   "has type I32, wanted F32, F16 or BF16");
     refuse_header("\"dtype\": \"F32\", \"shape\": [262, 8]",
                   "\"dtype\": \"F8_E4M3\", \"shape\": [262, 8]", "has type F8_E4M3");
@@ -145,9 +146,10 @@ static void test_head(void **state)
     assert_non_null(longer);
     memcpy(longer, data, size);
     memcpy(longer + size, data, head); // the embedding comes first
-    snprintf(more, sizeof more, "%.*s, \"lm_head.weight\": {\"dtype\": \"F32\", \"shape\": [%d, %d], "
-             "\"data_offsets\": [%zu, %zu]}}", (int)strlen(header) - 1, header, HF_VOCAB, HF_DIM, size,
-             size + head);
+    snprintf(more, sizeof more,
+             "%.*s, \"lm_head.weight\": {\"dtype\": \"F32\", \"shape\": [%d, %d], "
+             "\"data_offsets\": [%zu, %zu]}}",
+             (int)strlen(header) - 1, header, HF_VOCAB, HF_DIM, size, size + head);
     hf_put_shard(folder, "model.safetensors", more, longer, size + head);
     must(weights_open(&weights, folder));
     assert_true(weights.config.tied);
@@ -177,8 +179,9 @@ static void shards_put(const char *second, const char *tensor, const char *extra
     at += sprintf(at, "{\"metadata\": {\"total_size\": 1}, \"weight_map\": {");
     for (int layer = 0; layer < 2; layer++) {
         static const char *const names[] = {
-            "input_layernorm", "post_attention_layernorm", "self_attn.q_proj", "self_attn.k_proj",
-            "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"};
+            "input_layernorm",  "post_attention_layernorm", "self_attn.q_proj", "self_attn.k_proj",
+            "self_attn.v_proj", "self_attn.o_proj",         "mlp.gate_proj",    "mlp.up_proj",
+            "mlp.down_proj"};
         for (size_t i = 0; i < 9; i++)
             at += sprintf(at, "\"model.layers.%d.%s.weight\": \"%s\", ", layer, names[i],
                           layer ? second : "model-00001-of-00002.safetensors");
@@ -263,8 +266,9 @@ static void test_write(void **state)
         float data[HF_DIM * HF_FFN];
         for (int i = 0; i < HF_DIM * HF_FFN; i++) data[i] = (float)i;
         struct replacement edit = {.tensor = down, .data = data, .dtype = DTYPE_F16};
-        struct meta notes[] = {{.key = "oedit.run", .kind = META_TEXT, .text = "{\"a\": \"\xc3\xa9\"}"},
-                               {.key = "oedit.edits", .kind = META_U32, .u32 = 3}};
+        struct meta notes[] = {
+            {.key = "oedit.run", .kind = META_TEXT, .text = "{\"a\": \"\xc3\xa9\"}"},
+            {.key = "oedit.edits", .kind = META_U32, .u32 = 3}};
         must(weights_write(&weights, out, &edit, 1, notes, 2));
         must(weights_write(&weights, out, &edit, 1, notes, 2)); // over its own
         must(weights_open(&again, out));

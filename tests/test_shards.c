@@ -76,7 +76,8 @@ static float *joined(struct rig *rig, const struct heap *h, uint32_t n, bool low
     struct tree whole, part;
     must(tree_new(&whole, rig->dev, ROWS, COLS, lower));
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t waited = 0, first = TREE_LEAVES * i / n, end = TREE_LEAVES * (i + 1) / n, at = first;
+        uint32_t waited = 0, first = TREE_LEAVES * i / n, end = TREE_LEAVES * (i + 1) / n,
+                 at = first;
         must(tree_new(&part, rig->dev, ROWS, COLS, lower));
         shard_sum(&part, h, first, end, &waited);
         must(tree_fetch(&part));
@@ -98,7 +99,8 @@ static float *joined(struct rig *rig, const struct heap *h, uint32_t n, bool low
 static void test_tree(void **state)
 {
     struct rig *rig = *state;
-    static const uint32_t batches[] = {1, 2, 3, 5, 40, 63, 64, 65, MOST}, shards[] = {1, 2, 3, 7, 64};
+    static const uint32_t batches[] = {1, 2, 3, 5, 40, 63, 64, 65, MOST},
+                          shards[] = {1, 2, 3, 7, 64};
     struct heap h = {.sums = rig_random(rig, (uint64_t)MOST * N, 1)};
     for (size_t b = 0; b < sizeof batches / sizeof *batches; b++)
         for (int lower = 0; lower < 2; lower++) {
@@ -189,7 +191,8 @@ static void test_hostile(void **state)
         {"{\"of\":{\"whole\":64,\"version\":\"" OEDIT_VERSION "\",\"command\":\"edit\"}," WHOLE64,
          "got a part of oedit edit", 0},
         {"{\"of\":{" STATS "\"whole\":64,\"layer\":0,\"dim\":2,\"ffn\":0}," WHOLE64, "'ffn'", 0},
-        {"{\"of\":{" STATS "\"whole\":64,\"layer\":0,\"dim\":2,\"ffn\":65536}," WHOLE64, "'ffn'", 0},
+        {"{\"of\":{" STATS "\"whole\":64,\"layer\":0,\"dim\":2,\"ffn\":65536}," WHOLE64, "'ffn'",
+         0},
         {"{\"of\":{" STATS "\"whole\":65,\"layer\":0,\"dim\":2,\"ffn\":2},\"first\":0,\"end\":65}",
          "'whole'", 0},
         {"{\"of\":{" STATS "\"whole\":64,\"layer\":0,\"dim\":2,\"ffn\":2}," WHOLE64, "'ridge'", 0},
@@ -199,23 +202,31 @@ static void test_hostile(void **state)
          "has 8 bytes of sums, wanted 12", 8},
         {"{\"of\":{" STATS "\"whole\":64,\"layer\":0,\"dim\":2,\"ffn\":60000,\"ridge\":0}," WHOLE64,
          "has 12 bytes of sums, wanted 7200120000", 12},
-        {"{\"of\":{" STATS "\"whole\":64,\"layer\":0,\"dim\":2,\"ffn\":2,\"model\":\"../x\"}," WHOLE64,
+        {"{\"of\":{" STATS
+         "\"whole\":64,\"layer\":0,\"dim\":2,\"ffn\":2,\"model\":\"../x\"}," WHOLE64,
          "'ridge'", 12}, // the first member of a name is taken
         {"{\"of\":{\"command\":\"grad\",\"version\":\"" OEDIT_VERSION "\",\"model\":\"../../x\","
-         "\"whole\":64}," WHOLE64, "its 'model' is not such a text", 0},
+         "\"whole\":64}," WHOLE64,
+         "its 'model' is not such a text", 0},
         {"{\"of\":{\"command\":\"grad\"," STATS "\"whole\":64,\"layer\":0,\"dim\":2,\"ffn\":2,"
-         "\"directions\":3}," WHOLE64, "'directions'", 0},
+         "\"directions\":3}," WHOLE64,
+         "'directions'", 0},
         {"{\"of\":{" EVAL "\"whole\":3,\"requests\":4},\"first\":0,\"end\":3}", "'requests'", 0},
         {"{\"of\":{" EVAL "\"whole\":3,\"requests\":3,\"tokens\":0,\"block\":0,\"measures\":"
-         "\"ppl\"},\"first\":0,\"end\":3}", "its 'measures' is 'ppl'", 0},
+         "\"ppl\"},\"first\":0,\"end\":3}",
+         "its 'measures' is 'ppl'", 0},
         {"{\"of\":{" EVAL "\"whole\":3,\"requests\":3,\"tokens\":9,\"block\":1,\"measures\":"
-         "\"rel\"},\"first\":0,\"end\":3}", "'block'", 0},
+         "\"rel\"},\"first\":0,\"end\":3}",
+         "'block'", 0},
         {"{\"of\":{" EVAL "\"whole\":3,\"requests\":3,\"tokens\":9,\"block\":5,\"measures\":"
-         "\"rel\"},\"first\":0,\"end\":3}", "3 requests and 2 blocks of text are not 3", 0},
+         "\"rel\"},\"first\":0,\"end\":3}",
+         "3 requests and 2 blocks of text are not 3", 0},
         {"{\"of\":{" EVAL "\"whole\":3,\"requests\":3,\"tokens\":0,\"block\":0,\"measures\":"
-         "\"rel\"},\"first\":0,\"end\":3}", "has 12 bytes of numbers, wanted 48", 12},
+         "\"rel\"},\"first\":0,\"end\":3}",
+         "has 12 bytes of numbers, wanted 48", 12},
         {"{\"of\":{" EVAL "\"whole\":4294967295,\"requests\":4294967295,\"tokens\":0,\"block\":0,"
-         "\"measures\":\"rel\"},\"first\":0,\"end\":4294967295}", "bytes of numbers, wanted", 12},
+         "\"measures\":\"rel\"},\"first\":0,\"end\":4294967295}",
+         "bytes of numbers, wanted", 12},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

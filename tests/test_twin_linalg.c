@@ -34,10 +34,18 @@ static void test_copy_part(void **state)
     struct rig *rig = *state;
     for (uint32_t i = 0; i < 8; i++) {
         const float largest = i & 4 ? positive(rig) : 0;
-        TWIN_CASE(rig, copy_part, {.x = wild_in(rig, 40 * 47, 60), .largest = rig_in(rig, &largest, 1),
-                                   .y = rig_out(rig, 35 * 50), .rows = 35, .cols = 48, .ldx = 47,
-                                   .ldy = 50, .rows_in = i & 1 ? 33 : 31, .cols_in = 30,
-                                   .turned = i & 1, .scaled = i >> 1 & 1});
+        TWIN_CASE(rig, copy_part,
+                  {.x = wild_in(rig, 40 * 47, 60),
+                   .largest = rig_in(rig, &largest, 1),
+                   .y = rig_out(rig, 35 * 50),
+                   .rows = 35,
+                   .cols = 48,
+                   .ldx = 47,
+                   .ldy = 50,
+                   .rows_in = i & 1 ? 33 : 31,
+                   .cols_in = 30,
+                   .turned = i & 1,
+                   .scaled = i >> 1 & 1});
     }
 }
 
@@ -352,14 +360,26 @@ static void test_gauss_look(void **state)
         float *grads = wild(rig, (uint64_t)prompts * n, 9);
         if (kind == 5) grads[n / 2] = NAN;
         TWIN_CASE(rig, gauss_look,
-                  {.grads = rig_in(rig, grads, prompts * n), .index = order_in(rig, prompts, prompts),
-                   .loss = some_in(rig, losses + 1, 0.001, 6), .pulls = wild_in(rig, 2 * n, 9),
-                   .delta = wild_change(rig, n, 6), .rows = wild_change(rig, (rows + 1) * n, 6),
+                  {.grads = rig_in(rig, grads, prompts * n),
+                   .index = order_in(rig, prompts, prompts),
+                   .loss = some_in(rig, losses + 1, 0.001, 6),
+                   .pulls = wild_in(rig, 2 * n, 9),
+                   .delta = wild_change(rig, n, 6),
+                   .rows = wild_change(rig, (rows + 1) * n, 6),
                    .terms = wild_change(rig, rows, 3),
-                   .state = rig_change(rig, kind ? later : first, STATE_SIZE), .n = n,
-                   .prompts = prompts, .tokens = tokens, .groups = groups, .steps = 25,
-                   .kl_factor = 0.06f, .decay = 0.01f, .stop = 0.05f, .clamp = 4, .radius = 1.6f,
-                   .low1 = 0, .low2 = -2});
+                   .state = rig_change(rig, kind ? later : first, STATE_SIZE),
+                   .n = n,
+                   .prompts = prompts,
+                   .tokens = tokens,
+                   .groups = groups,
+                   .steps = 25,
+                   .kl_factor = 0.06f,
+                   .decay = 0.01f,
+                   .stop = 0.05f,
+                   .clamp = 4,
+                   .radius = 1.6f,
+                   .low1 = 0,
+                   .low2 = -2});
         free(grads);
     }
 }
@@ -398,8 +418,11 @@ static void test_gauss_step(void **state)
         float *random = rig_random(rig, rows, 2), length = sqrtf(gram[side * side - 1]);
         for (uint32_t r = 0; r < rows; r++)
             terms[r] = r < groups ? (kind > 4 ? 10 : 1) * random[r] + 4 : 0.1f * fabsf(random[r]);
-        float values[STATE_SIZE] = {[STATE_BEST] = 4, [STATE_STOPPED] = kind == 4,
-                                    [STATE_RADIUS] = kind == 3 ? 0 : kind == 1 ? 1e3f : 0.5f * length};
+        float values[STATE_SIZE] = {[STATE_BEST] = 4,
+                                    [STATE_STOPPED] = kind == 4,
+                                    [STATE_RADIUS] = kind == 3   ? 0
+                                                     : kind == 1 ? 1e3f
+                                                                 : 0.5f * length};
         TWIN_CASE(rig, gauss_step,
                   {.gram = rig_in(rig, gram, side * side), .terms = rig_in(rig, terms, rows),
                    .rows = rig_in(rig, lines, side * n), .delta = wild_change(rig, n, 1),

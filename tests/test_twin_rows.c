@@ -113,9 +113,13 @@ static void test_sum_rows(void **state)
 {
     struct rig *rig = *state;
     EACH_OF(i, sizes)
-        TWIN_CASE(rig, sum_rows, {.x = wild_in(rig, 40 * sizes[i], 40), .index = ids_in(rig, 23, 40),
-                                  .weight = wild_in(rig, 23, 30), .y = rig_out(rig, sizes[i]),
-                                  .count = 23, .cols = sizes[i]});
+    TWIN_CASE(rig, sum_rows,
+              {.x = wild_in(rig, 40 * sizes[i], 40),
+               .index = ids_in(rig, 23, 40),
+               .weight = wild_in(rig, 23, 30),
+               .y = rig_out(rig, sizes[i]),
+               .count = 23,
+               .cols = sizes[i]});
 }
 
 static void test_outer(void **state)

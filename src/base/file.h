@@ -21,8 +21,8 @@ void file_map_close(struct file_map *map);
 bool file_there(const char *path);
 
 // From now on a mapped file that somebody makes shorter while it is read ends the process with one
-// line and leave(STATUS_BAD_DATA), which must be safe in a handler of signals. What was written whole
-// before is whole. Windows does not let a mapped file be made shorter.
+// line and leave(STATUS_BAD_DATA), which must be safe in a handler of signals. What was written
+// whole before is whole. Windows does not let a mapped file be made shorter.
 void file_watch(void (*leave)(int code));
 
 // Reads a whole text file into memory, terminated by '\0' (not counted in *size).

@@ -50,8 +50,8 @@ void file_map_close(struct file_map *map)
 
 static void (*shorter_leave)(int code);
 
-// Only what is safe in a handler: the name of the file comes from the kernel's list of maps, of which
-// a line begins with "first-end", hexadecimal.
+// Only what is safe in a handler: the name of the file comes from the kernel's list of maps, of
+// which a line begins with "first-end", hexadecimal.
 static void shorter(int number, siginfo_t *info, void *context)
 {
     (void)number, (void)context;
@@ -70,7 +70,8 @@ static void shorter(int number, siginfo_t *info, void *context)
         if (c == '\n') bound[0] = bound[1] = which = 0;
         else if (path && inside) said = write(STDERR_FILENO, &c, 1);
         else if (which < 2 && (c == '-' || c == ' ')) which++;
-        else if (which < 2) bound[which] = bound[which] << 4 | (uintptr_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+        else if (which < 2)
+            bound[which] = bound[which] << 4 | (uintptr_t)(c <= '9' ? c - '0' : c - 'a' + 10);
         path = path && c != '\n';
     }
     said = write(STDERR_FILENO, "\n", 1);

@@ -4,9 +4,10 @@
 
 bool process_possible(void)
 {
-    return fail(STATUS_USAGE, "--device: several devices want a process each, which oedit does not "
-                              "start on Windows; wanted one device, and a call for each with --only "
-                              "or --shard");
+    return fail(STATUS_USAGE,
+                "--device: several devices want a process each, which oedit does not "
+                "start on Windows; wanted one device, and a call for each with --only "
+                "or --shard");
 }
 
 bool process_start(struct process *p, const char *const *words)

@@ -55,8 +55,8 @@ struct args {
         resume, all, compare, list, report, measure;
     // Numbers of their words; solver, optimizer -1: not said.
     int precision; // 0 fast, 1 strict
-    int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, grad_svd, zsre_target,
-        format, choose, stage;
+    int solver, optimizer, guard, out_type, cosine, projector, ablate, grad_source, grad_svd,
+        zsre_target, format, choose, stage;
     uint32_t window, samples; // oedit locate; 0: not said
     uint32_t trials;          // UINT32_MAX: not said
     uint32_t ppl_tokens, limit, repeat, least, rank, n, layer, top, tokens, steps, contexts, block,
@@ -65,7 +65,8 @@ struct args {
     double started; // the clock when the program began
     float sphere_alpha, sphere_eta, norm_constraint;
     uint64_t vram;
-    float lambda, key_memory, null_threshold, l2, lambda1, lambda2, lambda3, rate, clamp, decay, kl, stop, ridge, knob, temperature;
+    float lambda, key_memory, null_threshold, l2, lambda1, lambda2, lambda3, rate, clamp, decay, kl,
+        stop, ridge, knob, temperature;
 };
 
 // Of an experiment, by `stage`: what the unedited model scores, the runs, tables and charts.

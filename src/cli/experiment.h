@@ -36,7 +36,8 @@ void experiment_free(struct experiment *x); // accepts zero
 bool experiment_list(const char *name, bool json); // NULL: all that are embedded
 
 // The command line of `oedit edit` that the run stands for: `args`, then the file's settings, the
-// run's own options, --set. data: the requests. pool: texts that it borrows, to be freed by cJSON_Delete.
+// run's own options, --set. data: the requests. pool: texts that it borrows, to be freed by
+// cJSON_Delete.
 bool experiment_args(const struct experiment *x, const struct experiment_run *run,
                      const struct args *args, const char *data, cJSON *pool, struct args *now);
 
@@ -96,7 +97,8 @@ bool experiment_after(const struct experiment *x, const struct args *args, const
 // `oedit experiment` whose --device names several: a process for each (docs/cluster.md).
 bool experiment_devices(const struct args *args, const struct chosen *devices);
 
-// Fills jobs; of those without an open model (w->opened NULL) only what their names are; refuses an option or guard that is none, naming file and run.
+// Fills jobs; of those without an open model (w->opened NULL) only what their names are; refuses an
+// option or guard that is none, naming file and run.
 bool experiment_plan(struct experiment_work *w);
 
 // The folder's manifest.json, which later calls may add runs to. *manifest: as it is now.
@@ -171,8 +173,8 @@ struct column {
 };
 uint32_t outcomes_columns(const struct outcomes *outcomes, struct column columns[COLUMNS_MAX]);
 
-// Whether the edits of a solver's runs are one pair u w^T each, made of a key k*, and written whole:
-// activation and cosines are of such only.
+// Whether the edits of a solver's runs are one pair u w^T each, made of a key k*, and written
+// whole: activation and cosines are of such only.
 bool run_has_keys(const char *solver);
 bool outcome_has_keys(const struct outcome *outcome);
 

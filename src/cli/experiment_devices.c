@@ -1,5 +1,6 @@
 // The parent of `oedit experiment --device 0,1`: it opens no device itself. One worker makes what
-// comes before the runs, then each run is a worker's, then tables and charts are made here, of files.
+// comes before the runs, then each run is a worker's, then tables and charts are made here, of
+// files.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -40,7 +40,8 @@ static const char *word_of(const cJSON *item, cJSON *pool)
     char text[32];
     if (cJSON_IsNumber(item)) {
         snprintf(text, sizeof text, "%.17g", item->valuedouble);
-        bool whole = item->valuedouble == floor(item->valuedouble) && fabs(item->valuedouble) < 1e15;
+        bool whole =
+            item->valuedouble == floor(item->valuedouble) && fabs(item->valuedouble) < 1e15;
         if (whole) snprintf(text, sizeof text, "%.0f", item->valuedouble); // 10, not 1e+01
         for (int digits = 1; !whole && digits < 17; digits++) { // the shortest that reads back
             snprintf(text, sizeof text, "%.*g", digits, item->valuedouble);

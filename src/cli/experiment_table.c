@@ -138,7 +138,8 @@ static void immediate_table(FILE *to, const struct outcomes *o, const struct col
             cell(to, mean, deviation, seen);
         }
         for (uint32_t v = 0; v < VALUES; v++) {
-            outcomes_over_edits(&o->items[i], seeds, NULL, values[v].name, &mean, &deviation, &seen);
+            outcomes_over_edits(&o->items[i], seeds, NULL, values[v].name, &mean, &deviation,
+                                &seen);
             cell(to, mean, deviation, seen);
         }
         fputc('\n', to);

@@ -7,8 +7,8 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-// A first token whose key is so many times as long as the others' is a sink's; SmolLM2's layers 1, 2,
-// 9 and 11, whose edits disable it, have 6 to 500, the other layers up to 24 at most 3.
+// A first token whose key is so many times as long as the others' is a sink's; SmolLM2's layers 1,
+// 2, 9 and 11, whose edits disable it, have 6 to 500, the other layers up to 24 at most 3.
 static const double sink_ratio = 5;
 
 const char *const class_names[CLASSES] = {"first subject", "mid subject", "last subject",

@@ -6,8 +6,8 @@
 #include "base/options.h"
 #include "revision.inc" // made by CMake: OEDIT_DATE
 
-// Text as it stands: troff reads \ as a command, - as a hyphen, and lines that begin with . or '. Choices
-// may be broken behind a bar.
+// Text as it stands: troff reads \ as a command, - as a hyphen, and lines that begin with . or '.
+// Choices may be broken behind a bar.
 static void put(const char *text)
 {
     bool fresh = true;

@@ -81,7 +81,8 @@ static bool start(struct crew *c, struct worker *k, struct task *t)
     const struct args *args = c->w->args;
     char device[16];
     const size_t own = (size_t)args->line_count;
-    const char **words = mem_new(own + sizeof t->words / sizeof *t->words + 4, sizeof *words, "words");
+    const char **words =
+        mem_new(own + sizeof t->words / sizeof *t->words + 4, sizeof *words, "words");
     size_t count = 0;
     if (!words) return false;
     for (size_t i = 0; i < own; i++) words[count++] = args->line[i];

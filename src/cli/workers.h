@@ -8,7 +8,7 @@ enum task_state { TASK_WAITING, TASK_RUNNING, TASK_DONE, TASK_FAILED };
 
 struct task {
     const char *id;                       // for messages
-    const char *words[10];                // behind those of our own command line, which they override
+    const char *words[10]; // behind those of our own command line, which they override
     const struct task *after;             // not before this one is done; NULL: any time
     enum task_state state;
     int code;         // how its last try ended: exit code, or minus the number of a signal
@@ -28,6 +28,6 @@ struct workers {
     void *user;
 };
 
-// Runs all tasks. False with STATUS_INTERRUPTED after Ctrl-C, once all workers have stopped, and if a
-// task has failed for good: then all others were run still.
+// Runs all tasks. False with STATUS_INTERRUPTED after Ctrl-C, once all workers have stopped, and if
+// a task has failed for good: then all others were run still.
 bool workers_run(struct workers *workers);

@@ -310,7 +310,8 @@ bool need_within(struct need *need, struct need_run *run, uint64_t limit)
 {
     const uint32_t layers = run->weights->config.layers;
     bool ok = true;
-    for (run->streamed = 0; (ok = need_of(need, run)) && with_margin(need) > limit; run->streamed++) {
+    for (run->streamed = 0; (ok = need_of(need, run)) && with_margin(need) > limit;
+         run->streamed++) {
         if (run->streamed < layers) continue;
         const double least = ceil((double)with_margin(need) / MIB_HUNDREDTH) / 100;
         return fail(STATUS_NO_MEMORY, "--vram: got %.2f MiB, wanted %.2f, which this run takes in "

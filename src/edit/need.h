@@ -52,7 +52,8 @@ struct need_run {
     uint32_t count;
     uint32_t tokens; // of the text for C; 0: as the hyper-parameters say
     bool text;       // false: the model's own samples
-    uint32_t answers; // tokens of each prompt's answer, before and after all edits; 0: none are asked
+    // Tokens of each prompt's answer, before and after all edits; 0: none are asked.
+    uint32_t answers;
     uint32_t together; // prompts at once
     bool rounded;    // the edited matrix is not written as f32
     bool as_q4;      // counts the model as if it were stored as Q4_0

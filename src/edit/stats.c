@@ -116,9 +116,9 @@ static bool some_vectors(struct device *dev, struct buffer *a, uint32_t n, uint3
     char turned[64] = "";
     if (r.sine < 1) snprintf(turned, sizeof turned, "; they are turned by a sine of %.1e", r.sine);
     log_say("%u of %u directions by %u random probes in %u passes, %.1f s: they hold %.4g%% of "
-            "|G|^2, and no %u hold over %.4g%% more%s (but with probability %g)", count, n,
-            r.probes, r.passes, r.seconds, 100 * r.held / r.energy, count, 100 * r.lost / r.energy, turned,
-            RANGE_ODDS);
+            "|G|^2, and no %u hold over %.4g%% more%s (but with probability %g)",
+            count, n, r.probes, r.passes, r.seconds, 100 * r.held / r.energy, count,
+            100 * r.lost / r.energy, turned, RANGE_ODDS);
     return true;
 }
 

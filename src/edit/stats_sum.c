@@ -179,7 +179,8 @@ static void slope_record(struct cmd *cmd, struct model *model, struct slope *p, 
                                    .logits = pass->head.logits->address, .rows = p->targets,
                                    .cols = vocab});
     backward_head(cmd, model, &pass->head, &p->grads, rows);
-    backward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, &p->grads, layer + 1, layers);
+    backward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, &p->grads, layer + 1,
+                    layers);
     fbuf streams[] = {pass->acts.stream[layers]->address, p->grads.stream->address};
     for (uint32_t i = 0; i < 2; i++)
         op_watch(cmd, (struct watch_args){.x = streams[i], .fault = p->fault->address,

@@ -42,8 +42,9 @@ static void trial_free(struct trial *t)
 bool task_fits(const struct task_item *item, size_t tokens, const struct model *model)
 {
     return tokens <= model->positions ||
-           fail(STATUS_BAD_DATA, "prompt '%.60s...': got %zu tokens, wanted at most %u, the model's "
-                                 "context; --limit and --skip choose other records",
+           fail(STATUS_BAD_DATA,
+                "prompt '%.60s...': got %zu tokens, wanted at most %u, the model's "
+                "context; --limit and --skip choose other records",
                 item->prompt, tokens, model->positions);
 }
 

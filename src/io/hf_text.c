@@ -280,8 +280,9 @@ static bool plain_encode(const struct run *run, size_t start, size_t end)
     struct pieces pieces = {.run = run, .start = start};
     if (start == end) return true;
     if (!t->vocab.hf->turns) return pieces_encode(run, start, end);
-    return t->first ? pretoken_split(t->first, run->text + start, end - start, blanks_piece, &pieces)
-                    : blanks_encode(run, start, end);
+    return t->first
+               ? pretoken_split(t->first, run->text + start, end - start, blanks_piece, &pieces)
+               : blanks_encode(run, start, end);
 }
 
 // What Unicode calls a letter, number, mark or connector; as the reference's \w has it. The table:

@@ -147,8 +147,10 @@ static bool pre_tokenizer_read(struct hf_tokenizer *hf, const char *where, const
                                         .kind = on(p, "individual_digits", false)
                                                     ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS});
     if (hf->turns && (meta || (byte_level && on(p, "add_prefix_space", true))))
-        return fail(STATUS_BAD_DATA, "%s: %s changes text that Metaspace has changed, wanted one of "
-                                     "them", where, type);
+        return fail(STATUS_BAD_DATA,
+                    "%s: %s changes text that Metaspace has changed, wanted one of "
+                    "them",
+                    where, type);
     if (byte_level) return byte_level_read(hf, where, p);
     if (meta) return metaspace_read(hf, where, p);
     return unknown_type(where, "a pre-tokenizer", p,

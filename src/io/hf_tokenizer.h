@@ -30,8 +30,8 @@ struct hf_tokenizer {
     size_t step_count;
     struct split splits[HF_SPLITS];
     size_t split_count;
-    // Splits [0, turned_from) cut the text; each piece then has its blanks turned, or one put before
-    // it, and is cut by the other splits. Only where `turns`.
+    // Splits [0, turned_from) cut the text; each piece then has its blanks turned, or one put
+    // before it, and is cut by the other splits. Only where `turns`.
     bool turns;
     size_t turned_from;
     bool bytes;                // byte-level: the vocabulary writes bytes as byte_alphabet does

@@ -60,8 +60,8 @@
 #define NEW_OTHER_NUMBERS \
     "\\x{1d2c0}-\\x{1d2d3}"
 
-// Classes to stand between brackets; each ends so that a hyphen behind it is a hyphen. PCRE2's own \s also has U+180E, which is no blank since
-// Unicode 6.3.
+// Classes to stand between brackets; each ends so that a hyphen behind it is a hyphen. PCRE2's own
+// \s also has U+180E, which is no blank since Unicode 6.3.
 #define LETTER NEW_LETTERS "\\p{L}"
 #define NUMBER NEW_NUMBERS "\\p{N}"
 #define BLANK                                                                                  \

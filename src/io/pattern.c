@@ -112,7 +112,8 @@ static bool escape(struct translation *t)
     char c = t->at[1];
     const char *end = (c == 'p' || c == 'P') && t->at[2] == '{' ? strchr(t->at, '}') : NULL;
     if (c == 'p' || c == 'P') {
-        bool ok = end ? property_put(t, t->at + 3, (size_t)(end - t->at - 3), c == 'P') : unknown(t);
+        bool ok =
+            end ? property_put(t, t->at + 3, (size_t)(end - t->at - 3), c == 'P') : unknown(t);
         t->at = ok ? end + 1 : t->at;
         return ok;
     }
@@ -137,7 +138,8 @@ static bool escape(struct translation *t)
 // What a group may begin with; (?m) and others have another meaning in each library.
 static bool group(struct translation *t)
 {
-    static const char *const starts[] = {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!", "(?i:", "(?i)"};
+    static const char *const starts[] = {"(?:",  "(?=",  "(?!",  "(?>",
+                                         "(?<=", "(?<!", "(?i:", "(?i)"};
     if (t->at[1] != '?') return copy(t, 1);
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
         if (strncmp(t->at, starts[i], strlen(starts[i])) == 0) return copy(t, strlen(starts[i]));

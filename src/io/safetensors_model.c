@@ -113,8 +113,9 @@ static bool head_check(const struct safetensors *set)
         memcmp(a->map.data + a->data_at + embed->begin, b->map.data + b->data_at + head->begin,
                size) == 0)
         return true;
-    return fail(STATUS_BAD_DATA, "%s: tensor %s is not %s, config.json has tie_word_embeddings true",
-                b->path, head_name, name);
+    return fail(STATUS_BAD_DATA,
+                "%s: tensor %s is not %s, config.json has tie_word_embeddings true", b->path,
+                head_name, name);
 }
 
 // What config.json says must be there, and nothing that it denies.

@@ -33,7 +33,8 @@ static bool fill_rows(struct batch *batch, const struct model *model,
     return true;
 }
 
-// Texts of BATCH_WHOLE_ROWS rows on the average, all from their beginning, are worth matrix products.
+// Texts of BATCH_WHOLE_ROWS rows on the average, all from their beginning, are worth matrix
+// products.
 static bool texts_make(struct batch *batch, const struct sequence *sequences, size_t count)
 {
     batch->whole = count > 0 && batch->rows >= BATCH_WHOLE_ROWS * count;

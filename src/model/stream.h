@@ -1,7 +1,7 @@
 // Layers that are not kept on the device: their matrices are read from the model's file into one of
-// two slots whenever a recording comes to them, at every run of it. The one slot is filled while the
-// device works on the layer in the other. The numbers are those of a model that is kept, bit for
-// bit: the same operators work on the same bytes.
+// two slots whenever a recording comes to them, at every run of it. The one slot is filled while
+// the device works on the layer in the other. The numbers are those of a model that is kept, bit
+// for bit: the same operators work on the same bytes.
 #pragma once
 #include "model/model.h"
 

@@ -45,9 +45,9 @@ void cmd_part(struct cmd *cmd, const char *part, uint32_t number);
 // record without looking.
 void cmd_dispatch(struct cmd *cmd, const struct dispatch *dispatch);
 
-// Has the host do something before what is recorded from now on is submitted, at every run: first it
-// waits for the pieces before `after`, then it calls act, whose failure ends the run. Pieces behind
-// those may still be running.
+// Has the host do something before what is recorded from now on is submitted, at every run: first
+// it waits for the pieces before `after`, then it calls act, whose failure ends the run. Pieces
+// behind those may still be running.
 typedef bool cmd_act(void *user, uint32_t number);
 void cmd_host(struct cmd *cmd, size_t after, cmd_act *act, void *user, uint32_t number);
 // How many pieces there are, the open one with them: what is recorded so far is in these.

@@ -12,8 +12,8 @@
 #include "vk/cooperative.h"
 #include "vk/hazard.h"
 
-// No submit is meant to take a second (vk/cmd.c), on any device. The wait is cut into turns: a program
-// that was stopped for hours, or a laptop that slept, has lost one of them.
+// No submit is meant to take a second (vk/cmd.c), on any device. The wait is cut into turns: a
+// program that was stopped for hours, or a laptop that slept, has lost one of them.
 enum { WAIT_SECONDS = 120, WAIT_TURNS = 12 };
 
 static const char *result_name(VkResult result)

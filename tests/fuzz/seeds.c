@@ -206,7 +206,8 @@ int main(int argc, char **argv)
     journal(argv[1]);
     part(argv[1]);
     put(argv[1], "tasks/siqa.jsonl",
-        "{\"context\": \"a\", \"question\": \"b\", \"options\": [\"c\", \"d\"], \"answer\": \"d\"}");
+        "{\"context\": \"a\", \"question\": \"b\", \"options\": [\"c\", \"d\"], \"answer\": "
+        "\"d\"}");
     put(argv[1], "tasks/csqa.jsonl",
         "{\"question\": \"a\", \"choices\": {\"label\": [\"A\", \"B\"], \"text\": [\"b\", \"c\"]}, "
         "\"answerKey\": \"B\"}");
