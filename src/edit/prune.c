@@ -1,15 +1,15 @@
 #include "edit/prune.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/maths.h"
 #include "base/mem.h"
 #include "linalg/svd.h"
 
 double prune_value(double s, double top)
 {
-    return log(s / top) / log(1.2) + top;
+    return maths_log(s / top) / maths_log(1.2) + top;
 }
 
 // max sigma(W)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/interrupt.h"
+#include "base/maths.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "edit/answer.h"
@@ -62,8 +63,8 @@ static bool move(struct editor *e, uint32_t step, float limit)
                               .m = t->m->address, .v = t->v->address,
                               .n = e->model->config.dim * e->model->config.ffn,
                               .rate = (float)e->hparams.rate,
-                              .near_ = (float)(1 - pow(0.9, step)),
-                              .far_ = (float)(1 - pow(0.999, step)), .limit = limit});
+                              .near_ = (float)(1 - maths_power(0.9, step)),
+                              .far_ = (float)(1 - maths_power(0.999, step)), .limit = limit});
     bool ok = cmd_run_once(&cmd);
     cmd_free(&cmd);
     return ok;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/maths.h"
 #include "base/status.h"
 
 static const struct architecture {
@@ -100,7 +101,7 @@ static bool llama3_factors(struct hf_config *hf, struct source rope)
                                      "first above the second", rope.path, high, low);
     const struct config *c = &hf->config;
     for (uint32_t i = 0; i < c->head_dim / 2; i++) {
-        double wave = 2 * acos(-1) * pow((double)c->rope_base, 2.0 * i / c->head_dim);
+        double wave = 2 * acos(-1) * maths_power((double)c->rope_base, 2.0 * i / c->head_dim);
         double ramp = (context / wave - low) / (high - low);
         hf->factors[i] = (float)(wave < context / high  ? 1
                                  : wave > context / low ? factor

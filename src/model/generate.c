@@ -7,6 +7,7 @@
 
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/maths.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/status.h"
@@ -34,7 +35,8 @@ static uint32_t choose(const struct session *s, size_t text, const uint32_t *ids
     if (s->options->temperature <= 0 || top == 1) return ids[0];
     double sum = 0, weights[256];
     for (uint32_t i = 0; i < top; i++) {
-        weights[i] = exp((double)(values[i] - values[0]) / (double)s->options->temperature);
+        weights[i] =
+            maths_exp((double)(values[i] - values[0]) / (double)s->options->temperature);
         sum += weights[i];
     }
     double at = random_unit(&s->random[text]) * sum;

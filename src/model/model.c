@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/maths.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "model/stream.h"
@@ -172,10 +173,11 @@ static bool rope_table(struct model *model)
         }
     for (uint32_t p = 0; p < model->positions; p++)
         for (uint32_t i = 0; i < pairs; i++) {
-            double speed = pow((double)c->rope_base, -2.0 * i / c->head_dim);
+            double speed = maths_power((double)c->rope_base, -2.0 * i / c->head_dim), sine, cosine;
             if (factor) speed /= (double)factor[i];
-            table[2 * (p * pairs + i)] = (float)cos(p * speed);
-            table[2 * (p * pairs + i) + 1] = (float)sin(p * speed);
+            maths_circle(p * speed, &sine, &cosine);
+            table[2 * (p * pairs + i)] = (float)cosine;
+            table[2 * (p * pairs + i) + 1] = (float)sine;
         }
     bool ok = buffer_from(model->dev, table, (uint64_t)model->positions * pairs * 2 * sizeof *table,
                           "rotary angles", &model->rope);
