@@ -1,4 +1,5 @@
 #include "ref_direct.h"
+#include "ref_must.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,11 +18,6 @@ static const char *const facts[DIRECT_EDITS][3] = {
     {"the king of rome speaks", "king of rome", "latin music"},
     {"born on the sea the old man plays", "old man", "red and blue"},
 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 void direct_open(struct direct *d, struct rig *rig)
 {

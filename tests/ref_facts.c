@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "ref_facts.h"
+#include "ref_must.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,11 +15,6 @@
 #include <string.h>
 
 #include "ref_rig.h"
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 const char *const fact_contexts[FACT_CONTEXTS] = {"the sea is blue", "and a king works",
                                                     "music of the old city"};

@@ -17,14 +17,10 @@
 #include "ref_direct.h"
 #include "ref_edit.h"
 #include "ref_linalg.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 
 enum { FFN = DIRECT_FFN, SQUARE = FFN * FFN, N = DIRECT_DIM * DIRECT_FFN };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static void refused(enum status code, const char *words)
 {

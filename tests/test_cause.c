@@ -16,6 +16,7 @@
 #include "io/tokenizer.h"
 #include "ref.h"
 #include "ref_model.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
@@ -28,11 +29,6 @@ struct opened {
     struct model model;
     struct ref_model ref;
 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static void start(struct opened *o, struct rig *rig)
 {

@@ -23,10 +23,10 @@
 #include "ref.h"
 #include "ref_linalg.h"
 #include "ref_model.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 enum { TOKENS = 700, DIM = 16, FFN = 24, LAYER = 1, EDITS = 3, MATRIX = DIM * FFN };
 
 static const char *const facts[2][EDITS][3] = {
@@ -49,19 +49,6 @@ struct run {
     struct edit edits[EDITS];
     uint32_t done;
 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
-
-static void must_fail(bool ok, enum status code, const char *words)
-{
-    if (ok) fail_msg("went well, wanted a message with: %s", words);
-    if (!strstr(status_message(), words)) fail_msg("got: %s; wanted: %s", status_message(), words);
-    assert_int_equal(status_code(), code);
-    status_clear();
-}
 
 static struct hparams hparams_of(void)
 {

@@ -19,10 +19,10 @@
 #include "edit/stats.h"
 #include "io/dataset.h"
 #include "ref_linalg.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 enum { TOKENS = 700, DIM = 16, FFN = 24, LAYER = 1, MOST = 8 };
 
 struct seen { // of each edit
@@ -40,11 +40,6 @@ struct run {
     struct seen seen[MOST];
     uint32_t done;
 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 struct setting {
     const char *solver, *guard;

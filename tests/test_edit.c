@@ -20,10 +20,10 @@
 #include "ref.h"
 #include "ref_edit.h"
 #include "ref_facts.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 enum { EDITS = FACTS, CONTEXTS = FACT_CONTEXTS, TOKENS = 900, DIM = 16, FFN = 24 };
 
 // Measured for a whole edit of SmolLM2 in PyTorch, f32 against f64 (DESIGN 5): k* 1e-6, v* and dW
@@ -57,11 +57,6 @@ struct test { // one sequence, on both sides
     float us[EDITS][DIM];
     double before[DIM * FFN]; // W before the edit at work, as the device has it
 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static void hparams_fill(struct hparams *h, const struct variant *v)
 {

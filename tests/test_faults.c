@@ -19,10 +19,10 @@
 #include "edit/stats.h"
 #include "eval/eval.h"
 #include "io/dataset.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 enum { TOKENS = 700, DIM = 16, FFN = 24, LAYER = 1 };
 
 struct opened { // a model and what edits it
@@ -33,11 +33,6 @@ struct opened { // a model and what edits it
     struct editor editor;
     struct dataset facts[2];
 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static struct hparams hparams_of(enum optimizer optimizer, double rate)
 {

@@ -16,14 +16,10 @@
 #include "model/unpack.h"
 #include "ref.h"
 #include "ref_direct.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 
 enum { N = DIRECT_DIM * DIRECT_FFN };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 struct tuned {
     struct direct d;

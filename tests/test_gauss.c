@@ -15,8 +15,7 @@
 #include "ref.h"
 #include "ref_cases.h"
 #include "ref_gauss.h"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
+#include "ref_must.h"
 
 // ---- gauss_look ----
 struct look { // wanted

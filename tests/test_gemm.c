@@ -16,9 +16,8 @@
 #include "ref_cases.h"
 #include "ref_quant.h"
 #include "ops/tune.h"
+#include "ref_must.h"
 #include "ref_rig.h"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 struct shape {
     uint32_t rows, outs, inner, pad; // floats between the rows of each matrix

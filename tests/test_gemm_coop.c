@@ -16,10 +16,9 @@
 #include "ops/gemm_coop.h"
 #include "ref.h"
 #include "ref_cases.h"
+#include "ref_must.h"
 #include "ref_quant.h"
 #include "ref_rig.h"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 #include "emulated.inc" // emulated[2][DTYPE_COUNT]: tiles of 64 rows and of 16
 

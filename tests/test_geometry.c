@@ -23,16 +23,11 @@
 #include "io/dataset.h"
 #include "ref.h"
 #include "ref_linalg.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 enum { TOKENS = 700, DIM = 16, FFN = 24, LAYER = 1, EDITS = 4, MATRIX = DIM * FFN };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static void close_to(const char *what, double got, double want, double bound)
 {

@@ -14,11 +14,10 @@
 #include <unistd.h>
 
 #include "model/forward.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 #include "vk/hazard.h"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 enum { N = 1000, NONE = -1 };
 
@@ -70,11 +69,6 @@ static int close_bench(void **state)
     device_close(&b->dev);
     free(b);
     return 0;
-}
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
 }
 
 // What is said goes to a file, from here to hear(), and then stands in b->said.

@@ -16,14 +16,10 @@
 
 #include "io/tokenizer.h"
 #include "ref_folder.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 
 static const char *folder;
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 // The small tokenizer with one text in place of another; or a whole other one.
 static void put(const char *from, const char *to)

@@ -12,17 +12,13 @@
 #include <string.h>
 
 #include "edit/layers.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 
 static const struct config llama = {.layers = 32, .dim = 4096, .ffn = 14336, .vocab = 128256,
                                     .context = 8192};
 static const struct config other = {.layers = 7, .dim = 48, .ffn = 96, .context = 64};
 static const struct config demo = {.layers = 5, .dim = 192, .ffn = 512, .context = 256};
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static void layers_are(const struct hparams *h, const char *words)
 {

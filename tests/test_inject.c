@@ -25,9 +25,8 @@
 #include "cli/commands.h"
 #include "io/journal.h"
 #include "ref_inject.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 struct way { // in which the edits are run
     const char *name;
@@ -42,11 +41,6 @@ static struct { // of an undisturbed run
 } whole[FILES];
 
 static char model[PATH_BYTES], facts[PATH_BYTES], text[PATH_BYTES], out[PATH_BYTES];
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static int remove_one(const char *path, const struct stat *info, int type, struct FTW *ftw)
 {

@@ -17,24 +17,12 @@
 #include "base/log.h"
 #include "io/journal.h"
 #include "io/journal_bytes.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 
 // Edits 1 and 2 are of one pair, 3 has no effect, 4 is of three pairs with notes, 5 is dense.
 enum { ROWS = 4, COLS = 6, EDITS = 5, RECORDS = EDITS + 2, NOOP = 2, MANY = 3, DENSE = 4 };
 enum { RANK = 3, NOTES = 7, ROOM = RANK * (ROWS + COLS) + ROWS * COLS + NOTES };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
-
-static void must_fail(bool ok, enum status code, const char *words)
-{
-    if (ok) fail_msg("went well, wanted a message with: %s", words);
-    if (!strstr(status_message(), words)) fail_msg("got: %s; wanted: %s", status_message(), words);
-    assert_int_equal(status_code(), code);
-    status_clear();
-}
 
 // The header of the test's journals.
 static void header_make(struct journal_header *h)

@@ -18,6 +18,7 @@
 #include "eval/history.h"
 #include "ref.h"
 #include "ref_model.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
@@ -32,11 +33,6 @@ struct opened {
     struct dataset data;
     uint64_t random;
 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static void refused(bool ok, enum status code, const char *words)
 {

@@ -16,14 +16,10 @@
 #include "ref.h"
 #include "ref_direct.h"
 #include "ref_linalg.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 
 enum { FFN = DIRECT_FFN, UPDATES = 50 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static void factor_case(struct device *dev, uint32_t n)
 {

@@ -17,10 +17,9 @@
 #include "model/backward.h"
 #include "ref.h"
 #include "ref_model.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 // A sum of n terms has an error of at most n 2^-24 of their magnitudes; a layer chains sums over
 // dim, head_dim, keys, dim and ffn, three layers and the head about 1000 terms: 6e-5 of the largest
@@ -44,11 +43,6 @@ struct pair { // a model twice
     struct model model;
     struct ref_model ref;
 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static struct pair *pair_open(struct rig *rig, const struct tiny *tiny)
 {

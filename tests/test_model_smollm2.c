@@ -16,12 +16,8 @@
 #include "base/log.h"
 #include "io/tokenizer.h"
 #include "model/forward.h"
+#include "ref_must.h"
 #include "ref_rig.h"
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 // Logits behind the last token; to be freed.
 static float *logits_behind(const struct model *m, const struct token_list *list)

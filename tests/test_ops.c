@@ -16,8 +16,6 @@
 #include "ref_cases.h"
 #include "ref_rig.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
 // Every operator has its case: a row of ops.def in no list of ref_cases.h does not compile.
 enum {
 #define CASE(name) case_of_##name,
@@ -30,6 +28,7 @@ enum {
 #define OP(name, ...) _Static_assert(case_of_##name < CASE_COUNT, #name);
 #define BUILD(...)
 #include "ops.def"
+#include "ref_must.h"
 #undef OP
 #undef BUILD
 _Static_assert((int)CASE_COUNT == (int)OP_COUNT, "ref_cases.h names one that ops.def has not");

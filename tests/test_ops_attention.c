@@ -12,9 +12,9 @@
 
 #include "ref.h"
 #include "ref_cases.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 enum { ROWS_MAX = 512 };
 
 // Sequences of `lengths` tokens, of which the first `cached` have been run before: their keys are

@@ -14,9 +14,8 @@
 
 #include "ref.h"
 #include "ref_cases.h"
+#include "ref_must.h"
 #include "ref_rig.h"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const uint32_t sizes[] = {1, 31, 256, 257, 5003};
 

@@ -14,10 +14,9 @@
 #include "ref.h"
 #include "ref_cases.h"
 #include "ops/top_k.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "state.def"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const uint32_t sizes[] = {1, 31, 256, 257, 49153};
 

@@ -21,15 +21,11 @@
 #include "ref.h"
 #include "ref_facts.h"
 #include "ref_linalg.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
 enum { MOST = 64 * 64, TOKENS = 900, DIM = 16, FFN = 24, SIZE = DIM * FFN };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static double prune(double s, double top)
 {

@@ -18,6 +18,7 @@
 #include "io/safetensors.h"
 #include "io/tokenizer.h"
 #include "ref_folder.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 
 static char folder[512];
@@ -27,11 +28,6 @@ static void folder_new(void)
     snprintf(folder, sizeof folder, "%s", tiny_path("hf"));
     mkdir(folder, 0777);
     hf_folder(folder);
-}
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
 }
 
 // Opening must fail with STATUS_BAD_DATA and a sentence of one line that has `words` in it.

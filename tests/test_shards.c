@@ -17,15 +17,11 @@
 #include "cli/commands.h"
 #include "edit/tree.h"
 #include "io/part.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
 enum { ROWS = 37, COLS = 37, N = ROWS * COLS, MOST = 200 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 // ---- the tree ----
 

@@ -17,16 +17,10 @@
 #include "ref.h"
 #include "ref_direct.h"
 #include "ref_edit.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
-
 enum { DIM = DIRECT_DIM, FFN = DIRECT_FFN, N = DIM * FFN, SQUARE = FFN * FFN };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static void refused(enum status code, const char *words)
 {

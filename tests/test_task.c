@@ -20,15 +20,9 @@
 #include "model/generate.h"
 #include "ref.h"
 #include "ref_model.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static const char *file_of(const char *text)
 {

@@ -14,14 +14,10 @@
 
 #include "linalg/thin.h"
 #include "ref_linalg.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 
 enum { LONG = 70, COUNT = 40, REPEATED = 3, REPEAT = 7 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 struct system {
     struct device *dev;

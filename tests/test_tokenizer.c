@@ -17,8 +17,7 @@
 #include "base/file.h"
 #include "io/pretoken.h"
 #include "io/tokenizer.h"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
+#include "ref_must.h"
 
 // A file format that only has a vocabulary. "\xc4\xa0" is the blank of byte-level text.
 #define BLANK "\xc4\xa0"

@@ -17,12 +17,12 @@
 #include "edit/sequence.h"
 #include "eval/eval.h"
 #include "io/dataset.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 #include "twin_cmd.h"
 #include "vk/trace.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 enum { EDITS = 2, TOKENS = 300, LINE = 1000 };
 
 static const char *const facts[EDITS][3] = {
@@ -46,11 +46,6 @@ struct outcome {
     uint32_t dim, steps[EDITS];
     double realised[EDITS], perplexity;
 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static bool on_edit(void *user, const struct editor *e, const struct edit *edit)
 {

@@ -14,10 +14,10 @@
 #include "check/twin.h"
 #include "ops/tune.h"
 #include "ref_cases.h"
+#include "ref_must.h"
 #include "ref_quant.h"
 #include "ref_twin.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 enum { UNALIGNED = 16, TILES = 16, SPREAD = 12 };
 
 struct shape {

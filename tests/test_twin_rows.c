@@ -12,11 +12,11 @@
 
 #include "check/twin.h"
 #include "ref_cases.h"
+#include "ref_must.h"
 #include "ref_quant.h"
 #include "ref_twin.h"
 #include "state.def"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define EACH_OF(i, array) for (size_t i = 0; i < COUNT(array); i++)
 
 static const uint32_t sizes[] = {1, 31, 64, 257, 1000};

@@ -15,14 +15,10 @@
 #include "edit/update.h"
 #include "ref.h"
 #include "ref_direct.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 
 enum { N = DIRECT_DIM * DIRECT_FFN };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 struct ultra {
     struct direct d;

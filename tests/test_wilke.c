@@ -20,6 +20,7 @@
 #include "io/dataset.h"
 #include "ref.h"
 #include "ref_facts.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 
@@ -44,11 +45,6 @@ struct test {
     struct ref_request requests[FACTS];
     uint32_t sites, done, taken[LAYERS];
 };
-
-static void must(bool ok)
-{
-    if (!ok) fail_msg("%s", status_message());
-}
 
 static void hparams_fill(struct hparams *h)
 {
