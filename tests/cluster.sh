@@ -31,7 +31,7 @@ options=(-m base.gguf --text text.txt --tokens 1500 --hparams hparams.json --pre
 run=("$oedit" experiment tiny.json "${options[@]}")
 "${run[@]}" -q -o whole
 edits=$(wc -l < whole/times.jsonl)
-killed=0 # workers, at most
+killed=0 # workers at most, as said before `undivided`
 
 # undivided FOLDER [EXCEPT...]: as the undivided call's, but for its times. A worker that is killed
 # between an edit's line and its time leaves one time out.
@@ -40,7 +40,7 @@ undivided() {
     shift
     for name in "$@"; do except+=(-x "$name"); done
     diff -r "${except[@]}" whole "$folder" > diff.txt || { head -20 diff.txt; failed "$folder is another"; }
-    times=$(sed 's/,"edit_ms.*//' "$folder/times.jsonl" | sort -u | wc -l)
+    times=$(wc -l < "$folder/times.jsonl")
     [ "$times" -le "$edits" ] && [ "$times" -ge $((edits - killed)) ] ||
         failed "$folder/times.jsonl has $times of $edits edits, $killed workers were killed"
 }
@@ -77,9 +77,7 @@ victim=$(workers_of $parent | head -1)
 [ -n "$victim" ] && kill -9 "$victim" || failed "no worker to kill"
 wait $parent || failed "exit code $? after a worker was killed"
 grep -q "killed by signal 9; it is tried again" err.txt || failed "nothing said of the kill"
-killed=1
-undivided killed
-killed=0
+killed=1 undivided killed
 
 # ---- the parent is asked to stop: exit code 130, and nobody is left; it goes on ----
 "${run[@]}" -o stopped --device 0,0 > out.txt 2> err.txt &
@@ -101,9 +99,7 @@ kill -9 $parent
 wait $parent 2> /dev/null || true
 "${run[@]}" -q -o orphans --device 0,0 2> err.txt || failed "going on behind a killed parent"
 grep -q "in use" err.txt && failed "workers outlive a killed parent"
-killed=2
-undivided orphans
-killed=0
+killed=2 undivided orphans
 
 # ---- statistics and eval: shards ----
 for command in stats grad; do
@@ -182,11 +178,10 @@ until_edits snake.work/memit.seed0/memit.seed0.jsonl snake.work/plus.seed0/plus.
 kill -9 -- -$group
 wait $group 2> /dev/null || true
 [ ! -e snake/report.html ] || failed "it was killed too late"
-killed=2
 lines=$(cat snake.work/*/*.jsonl | wc -l)
 "${snake[@]}" --unlock > err.txt 2>&1 || failed "--unlock"
 "${snake[@]}" > err.txt 2>&1 || failed "snakemake once more"
-undivided snake report.html
+killed=2 undivided snake report.html
 [ -s snake/report.html ] || failed "no report"
 grep -Eq "^(C|grad G) of layer 0 from [0-9]+ tokens" snake.txt err.txt &&
     failed "a run made again what shards had made"

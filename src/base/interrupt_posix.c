@@ -25,13 +25,13 @@ static void note_quietly(int number)
 
 static void watch(void (*handler)(int), unsigned flags)
 {
-    struct sigaction action = {.sa_handler = handler, .sa_flags = (int)flags};
+    struct sigaction action = {.sa_handler = handler};
     const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct sigaction before;
-        // A terminal that is closed sends several: its own, the shell's.
-        if (numbers[i] == SIGHUP) action.sa_flags &= (int)~(unsigned)SA_RESETHAND;
+        // A terminal that is closed sends several SIGHUP: its own, the shell's.
+        action.sa_flags = (int)(numbers[i] == SIGHUP ? flags & ~(unsigned)SA_RESETHAND : flags);
         // Who started us to ignore it, as shells do in the background, means it.
         if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(numbers[i], &action, NULL);

@@ -171,14 +171,15 @@ static bool rope_table(struct model *model)
             return fail(STATUS_BAD_DATA, "%s: tensor %s has %g in place %u, wanted more than 0",
                         model->weights->path, factors->name, (double)factor[i], i);
         }
-    for (uint32_t p = 0; p < model->positions; p++)
-        for (uint32_t i = 0; i < pairs; i++) {
-            double speed = maths_power((double)c->rope_base, -2.0 * i / c->head_dim), sine, cosine;
-            if (factor) speed /= (double)factor[i];
+    for (uint32_t i = 0; i < pairs; i++) {
+        double speed = maths_power((double)c->rope_base, -2.0 * i / c->head_dim), sine, cosine;
+        if (factor) speed /= (double)factor[i];
+        for (uint32_t p = 0; p < model->positions; p++) {
             maths_circle(p * speed, &sine, &cosine);
             table[2 * (p * pairs + i)] = (float)cosine;
             table[2 * (p * pairs + i) + 1] = (float)sine;
         }
+    }
     bool ok = buffer_from(model->dev, table, (uint64_t)model->positions * pairs * 2 * sizeof *table,
                           "rotary angles", &model->rope);
     free(table);
