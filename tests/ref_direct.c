@@ -1,16 +1,10 @@
 #include "ref_direct.h"
-#include "ref_must.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
-
+#include "ref_must.h"
 #include "ref_tiny.h"
 
 static const char *const facts[DIRECT_EDITS][3] = {

@@ -1,19 +1,11 @@
 #define _GNU_SOURCE
 #include "ref_facts.h"
-#include "ref_must.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ref_must.h"
 #include "ref_rig.h"
 
 const char *const fact_contexts[FACT_CONTEXTS] = {"the sea is blue", "and a king works",

@@ -1,12 +1,4 @@
 #define _GNU_SOURCE // setenv
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "ref_must.h"
 #include "ref_rig.h"
 #include "ref_tiny.h"
 #include "vk/hazard.h"
@@ -95,8 +88,7 @@ static fbuf add(struct rig *rig, const void *words, uint64_t count, bool changes
     for (uint64_t i = 0; i < total; i++) b->given[i] = BAND_WORD;
     for (uint64_t i = 0; i < count && !words; i++) b->given[RIG_BAND + i] = OUT_WORD;
     if (words && count) memcpy(b->given + RIG_BAND, words, count * sizeof *b->given);
-    if (!buffer_from(rig->dev, b->given, total * sizeof *b->given, "a test", &b->buffer))
-        fail_msg("%s", status_message());
+    must(buffer_from(rig->dev, b->given, total * sizeof *b->given, "a test", &b->buffer));
     if (!rig->cmd.dev) cmd_start(&rig->cmd, rig->dev, false);
     return b->buffer->address + RIG_BAND * sizeof *b->given;
 }
@@ -131,14 +123,13 @@ static bool changed(const struct rig_buffer *b, int64_t *word)
 
 bool rig_try(struct rig *rig, uint32_t *number, int64_t *word)
 {
-    if (!cmd_run_once(&rig->cmd)) fail_msg("%s", status_message());
+    must(cmd_run_once(&rig->cmd));
     assert_int_equal(rig->dev->validation_errors, 0);
     for (uint32_t i = 0; i < rig->count; i++) {
         struct rig_buffer *b = &rig->buffers[i];
         uint64_t total = b->words + 2 * RIG_BAND;
         if (!b->content) b->content = rig_memory(total, sizeof *b->content);
-        if (!buffer_read(rig->dev, b->buffer, 0, b->content, total * sizeof *b->content))
-            fail_msg("%s", status_message());
+        must(buffer_read(rig->dev, b->buffer, 0, b->content, total * sizeof *b->content));
         *number = i;
         if (changed(b, word)) return false;
     }

@@ -1,11 +1,3 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +5,7 @@
 
 #include "base/random.h"
 #include "check/twin.h"
+#include "ref_must.h"
 #include "ref_twin.h"
 
 static const char *const accesses[OP_COUNT] = {

@@ -1,9 +1,12 @@
 // An operator on a strict device and its twin in C, on the same inputs: the same bits.
 #pragma once
+#include "ref_must.h"
 #include "ref_rig.h"
 
 // cmocka group set-up: as rig_open, the device strict.
 int twin_open(void **state);
+
+#define EACH_OF(i, array) for (uint32_t i = 0; i < COUNT(array); i++)
 
 // One case: TWIN_CASE(rig, fill, {.y = rig_out(rig, 5), .n = 5}); then the rig is empty again.
 #define TWIN_CASE(rig, name, ...)                                                                  \

@@ -1,8 +1,7 @@
 // Edits as LoRA adapters: what truncation loses against double precision, and the files as a
 // stranger reads them.
+#include <cjson/cJSON.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +12,8 @@
 #include "io/gguf.h"
 #include "linalg/low_rank.h"
 #include "ref_linalg.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
-
-#include <cmocka.h> // last: its fail() is a macro
-#include <cjson/cJSON.h>
 
 enum { PAIRS = 7, ROWS = 48, COLS = 72, RANK = 3 };
 
@@ -115,7 +112,7 @@ static void test_gguf(void **state)
     static const char *const texts[][2] = {{"general.type", "adapter"},
                                            {"adapter.type", "lora"},
                                            {"general.architecture", "llama"}};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    for (size_t i = 0; i < COUNT(texts); i++) {
         assert_true(gguf_get_text(&gguf, texts[i][0], &text));
         assert_int_equal(text.size, strlen(texts[i][1]));
         assert_memory_equal(text.data, texts[i][1], text.size);

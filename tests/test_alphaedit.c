@@ -1,14 +1,6 @@
 // AlphaEdit on a tiny model: what P is, kept either way round, the published formula over a
 // sequence, journals that are resumed with the same bits, and what is refused. test_edit.c has the
 // values.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +13,6 @@
 #include "ref_tiny.h"
 
 enum { FFN = DIRECT_FFN, SQUARE = FFN * FFN, N = DIRECT_DIM * DIRECT_FFN };
-
-static void refused(enum status code, const char *words)
-{
-    assert_int_equal(status_code(), code);
-    if (!strstr(status_message(), words)) fail_msg("'%s' lacks '%s'", status_message(), words);
-    status_clear();
-}
 
 struct test {
     struct direct d;
@@ -259,28 +244,28 @@ static void test_refused(void **state)
     struct test *t = rig_memory(1, sizeof *t);
     struct journal j;
     test_begin(t, *state, FFN); // P = 0
-    assert_false(direct_editor(&t->d, "alphaedit", "none"));
-    refused(STATUS_USAGE, "none is under it, and nothing would be left of an edit");
+    must_fail(direct_editor(&t->d, "alphaedit", "none"), STATUS_USAGE,
+              "none is under it, and nothing would be left of an edit");
     t->d.hparams.null_threshold = t->values[7];
     t->d.hparams.l2 = 0;
-    assert_false(direct_editor(&t->d, "alphaedit", "none"));
-    refused(STATUS_USAGE, "--l2: got 0, solver alphaedit wants more than 0");
+    must_fail(direct_editor(&t->d, "alphaedit", "none"), STATUS_USAGE,
+              "--l2: got 0, solver alphaedit wants more than 0");
     t->d.hparams.l2 = 0.5;
     t->d.hparams.key_memory = 1;
-    assert_false(direct_editor(&t->d, "alphaedit", "none"));
-    refused(STATUS_USAGE, "solver alphaedit remembers keys by itself");
+    must_fail(direct_editor(&t->d, "alphaedit", "none"), STATUS_USAGE,
+              "solver alphaedit remembers keys by itself");
     t->d.hparams.key_memory = 0;
     t->d.hparams.l2 = 1e-8;
     must(direct_editor(&t->d, "alphaedit", "none"));
-    assert_false(sequence_run(&t->d.editor, t->d.requests, 1, NULL, NULL));
-    refused(STATUS_BAD_DATA, "take a larger --l2 than 1e-08");
+    must_fail(sequence_run(&t->d.editor, t->d.requests, 1, NULL, NULL), STATUS_BAD_DATA,
+              "take a larger --l2 than 1e-08");
     editor_close(&t->d.editor);
     t->d.hparams.l2 = 0.5;
     must(direct_editor(&t->d, "alphaedit", "none"));
     must(journal_open(&j, tiny_path("whole.journal"), false));
     j.edits[1].note_count--;
-    assert_false(record_replay(&t->d.editor, &j));
-    refused(STATUS_BAD_DATA, "edit 2 of the journal has 23 numbers of its key, wanted 24");
+    must_fail(record_replay(&t->d.editor, &j), STATUS_BAD_DATA,
+              "edit 2 of the journal has 23 numbers of its key, wanted 24");
     journal_free(&j);
     direct_close(&t->d);
     free(t);

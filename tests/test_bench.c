@@ -1,23 +1,16 @@
 #define _POSIX_C_SOURCE 200809L
 // `oedit bench` as its readers see it: every operator is there, figures are sound, all three
 // formats can be read. No times are judged.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/file.h"
-#include "base/log.h"
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/log.h"
 #include "cli/bench_need.h"
 #include "ops/ops.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 #include "vk/account.h"
 
@@ -33,7 +26,7 @@ static char *bench(const char *arguments, const char *name)
     snprintf(command, sizeof command, "'%s' bench %s -o '%s'",
              program ? program : "build/oedit", arguments, path);
     if (system(command) != 0) fail_msg("failed: %s", command);
-    if (!file_read(path, &text, &size)) fail_msg("%s", status_message());
+    must(file_read(path, &text, &size));
     return text;
 }
 
@@ -182,7 +175,7 @@ static void test_edit(void **state)
     static const char *const phases[] = {"prompts", "prepare", "keys", "prefix", "steps",
                                          "solve", "update", "guard", "the edit"};
     uint32_t steps = 0, models = 0, growth = 0;
-    for (size_t p = 0; p < sizeof phases / sizeof *phases; p++) {
+    for (size_t p = 0; p < COUNT(phases); p++) {
         row = find(rows, "memit oedit", phases[p], 0);
         assert_true(number(row, "median_s") > 0);
         assert_true(p == 0 || number(row, "dispatches") > 0); // prompts are the host's
@@ -223,11 +216,11 @@ static void test_profile(void **state)
              program ? program : "build/oedit", tiny_path("bench.gguf"),
              tiny_path("requests.json"), words, tiny_path("edited.gguf"), tiny_path("profile.txt"));
     if (system(command) != 0) fail_msg("failed: %s", command);
-    if (!file_read(tiny_path("profile.txt"), &text, &size)) fail_msg("%s", status_message());
+    must(file_read(tiny_path("profile.txt"), &text, &size));
     static const char *const lines[] = {"\nphase ", "\nload model ", "\ncontexts ",
                                         "\nstatistics ", "\nprepare ", "\nprefix ", "\nsteps ",
                                         "\nsolve ", "\nguard ", "\nsave ", "\n(other) "};
-    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+    for (size_t i = 0; i < COUNT(lines); i++)
         if (!strstr(text, lines[i])) fail_msg("no line '%s' in %s", lines[i] + 1, text);
     const char *last = strstr(text, "accounted for ");
     assert_non_null(last);

@@ -1,22 +1,14 @@
 // Three faults put into copies of our shaders (tests/CMakeLists.txt): a wrong order of a reduction,
 // a fused multiply-add, a race. Strict numbers are compared bit by bit with plain C that follows
 // the order the shaders state, so each of them must show, and the shaders as they are must not.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ops/ops.h"
+#include "ref_must.h"
 #include "ref_rig.h"
-
 #include "broken.inc" // broken_NAME: struct shader
 
 enum { ROWS = 20, COLS = 1000, OUTS = 24, INNER = 64 };

@@ -1,13 +1,5 @@
 // Causal tracing against the same in double precision, with the device's own noise.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +125,7 @@ static void test_reference(void **state)
     float noise[(LAST - FIRST + 1) * DIM];
     double widest = 0;
     start(&o, rig);
-    noise_read(rig, options.seed, noise, sizeof noise / sizeof *noise);
+    noise_read(rig, options.seed, noise, COUNT(noise));
     must(cause_trace(&cause, &o.model, &prompt, &options));
     ref_forward(&clean, &o.ref, text, COUNT, 0, 0, NULL);
     ref_forward(&corrupted, &o.ref, text, COUNT, 0, 0, NULL);

@@ -1,21 +1,16 @@
 // Charts: ticks, texts that do not overlap, pictures that decode to what was drawn.
 // OEDIT_PICTURES=FOLDER keeps the pictures, to be looked at.
-#include "base/status.h"
-
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "base/status.h"
 #include "plot/chart.h"
 #include "plot/font.h"
 #include "plot/palette.h"
+#include "ref_must.h"
 
 #define STBI_ONLY_PNG
 #define STB_IMAGE_STATIC

@@ -1,16 +1,12 @@
 // Barriers are derived from access strings; submits are cut; buffers come and go.
-#include "base/status.h"
-#include "ops/ops.h"
-#include "vk/buffer.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "base/status.h"
+#include "ops/ops.h"
+#include "ref_must.h"
+#include "vk/buffer.h"
 
 enum { N = 1024 };
 

@@ -1,12 +1,4 @@
 // config.json: what is read, in the forms of transformers 4 and 5, and what is refused.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +7,7 @@
 #include "base/json.h"
 #include "io/hf_config.h"
 #include "ref_folder.h"
+#include "ref_must.h"
 
 // The small model's config with one text in place of another.
 static bool read(struct hf_config *hf, const char *from, const char *to)
@@ -25,24 +18,21 @@ static bool read(struct hf_config *hf, const char *from, const char *to)
     snprintf(text, sizeof text, "%.*s%s%s", (int)(at - hf_config_text), hf_config_text, to,
              at + strlen(from));
     cJSON *root = json_object(text, strlen(text), "config.json");
-    if (!root) fail_msg("%s", status_message());
+    must(root);
     bool ok = hf_config_read(hf, root, "config.json");
     cJSON_Delete(root);
     return ok;
 }
 
-static void must(struct hf_config *hf, const char *from, const char *to)
+static void must_read(struct hf_config *hf, const char *from, const char *to)
 {
-    if (!read(hf, from, to)) fail_msg("%s", status_message());
+    must(read(hf, from, to));
 }
 
 static void refuse(const char *from, const char *to, const char *words)
 {
     struct hf_config hf;
-    if (read(&hf, from, to)) fail_msg("read, wanted a message with: %s", words);
-    if (!strstr(status_message(), words)) fail_msg("got: %s; wanted: %s", status_message(), words);
-    assert_int_equal(status_code(), STATUS_BAD_DATA);
-    status_clear();
+    must_fail(read(&hf, from, to), STATUS_BAD_DATA, words);
 }
 
 #define ROPE "\"rope_theta\": 5000"
@@ -52,7 +42,7 @@ static void test_plain(void **state)
 {
     (void)state;
     struct hf_config hf;
-    must(&hf, ROPE, ROPE);
+    must_read(&hf, ROPE, ROPE);
     const struct config *c = &hf.config;
     assert_true(c->layers == 2 && c->dim == 8 && c->ffn == 12 && c->heads == 2 && c->kv_heads == 1);
     assert_true(c->head_dim == 4 && c->vocab == 262 && c->context == 64 && c->rope_base == 5000);
@@ -60,13 +50,13 @@ static void test_plain(void **state)
                 hf.eos == 257);
     assert_true(hf.stop_count == 2 && hf.stops[0] == 257 && hf.stops[1] == 256);
     assert_string_equal(c->arch, "llama");
-    must(&hf, ROPE, "\"rope_parameters\": {\"rope_theta\": 7000, \"rope_type\": \"default\"}");
+    must_read(&hf, ROPE, "\"rope_parameters\": {\"rope_theta\": 7000, \"rope_type\": \"default\"}");
     assert_true(hf.config.rope_base == 7000);
-    must(&hf, ROPE, "\"rope_scaling\": null, \"head_dim\": 12");
+    must_read(&hf, ROPE, "\"rope_scaling\": null, \"head_dim\": 12");
     assert_true(hf.config.rope_base == 10000 && hf.config.head_dim == 12);
-    must(&hf, ROPE, "\"attention_bias\": true, \"mlp_bias\": true");
+    must_read(&hf, ROPE, "\"attention_bias\": true, \"mlp_bias\": true");
     assert_true(hf.qkv_bias && hf.o_bias && hf.ffn_bias);
-    must(&hf, "[" ARCH "]", "null"); // the model_type counts then
+    must_read(&hf, "[" ARCH "]", "null"); // the model_type counts then
 }
 
 static void test_llama3(void **state)
@@ -82,7 +72,7 @@ static void test_llama3(void **state)
         "\"llama3\"}, \"head_dim\": 16"};
     for (size_t form = 0; form < 2; form++) {
         struct hf_config hf;
-        must(&hf, ROPE, forms[form]);
+        must_read(&hf, ROPE, forms[form]);
         assert_true(hf.scaled);
         for (int i = 0; i < 8; i++) {
             double wave = 6.283185307179586 * pow(500000, i / 8.0), ramp = (64 / wave - 1) / 3;
@@ -98,22 +88,24 @@ static void test_windows(void **state)
 {
     (void)state;
     struct hf_config hf;
-    must(&hf, ARCH, "\"MistralForCausalLM\"], \"sliding_window\": 7, \"x\": [");
+    must_read(&hf, ARCH, "\"MistralForCausalLM\"], \"sliding_window\": 7, \"x\": [");
     assert_true(hf.config.sliding_window == 7 && hf.config.window_layer == 0);
-    must(&hf, ARCH, "\"MistralForCausalLM\"], \"sliding_window\": null, \"x\": [");
+    must_read(&hf, ARCH, "\"MistralForCausalLM\"], \"sliding_window\": null, \"x\": [");
     assert_int_equal(hf.config.sliding_window, 0);
-    must(&hf, ARCH, "\"MistralForCausalLM\"");
+    must_read(&hf, ARCH, "\"MistralForCausalLM\"");
     assert_int_equal(hf.config.sliding_window, 4096);
-    must(&hf, ARCH, "\"Qwen2ForCausalLM\"], \"use_sliding_window\": true, \"x\": [");
+    must_read(&hf, ARCH, "\"Qwen2ForCausalLM\"], \"use_sliding_window\": true, \"x\": [");
     assert_true(hf.config.sliding_window == 4096 && hf.config.window_layer == 2);
-    must(&hf, ARCH, "\"Qwen2ForCausalLM\"], \"sliding_window\": 7, \"x\": [");
+    must_read(&hf, ARCH, "\"Qwen2ForCausalLM\"], \"sliding_window\": 7, \"x\": [");
     assert_true(hf.config.sliding_window == 0 && hf.qkv_bias && !hf.o_bias);
     assert_true(!hf.config.rope_interleaved);
-    must(&hf, ARCH, "\"Qwen2ForCausalLM\"], \"sliding_window\": 7, \"use_sliding_window\": true, "
-                    "\"max_window_layers\": 1, \"x\": [");
+    must_read(&hf, ARCH,
+              "\"Qwen2ForCausalLM\"], \"sliding_window\": 7, \"use_sliding_window\": true, "
+              "\"max_window_layers\": 1, \"x\": [");
     assert_true(hf.config.sliding_window == 7 && hf.config.window_layer == 1);
-    must(&hf, ARCH, "\"Qwen2ForCausalLM\"], \"sliding_window\": 7, \"use_sliding_window\": true, "
-                    "\"layer_types\": [\"full_attention\", \"sliding_attention\"], \"x\": [");
+    must_read(&hf, ARCH,
+              "\"Qwen2ForCausalLM\"], \"sliding_window\": 7, \"use_sliding_window\": true, "
+              "\"layer_types\": [\"full_attention\", \"sliding_attention\"], \"x\": [");
     assert_true(hf.config.sliding_window == 7 && hf.config.window_layer == 1);
     refuse(ARCH, "\"Qwen2ForCausalLM\"], \"sliding_window\": 7, \"use_sliding_window\": true, "
                  "\"layer_types\": [\"sliding_attention\", \"full_attention\"], \"x\": [",
@@ -131,7 +123,7 @@ static void test_refused(void **state)
     static const char *const needed[] = {"num_hidden_layers", "hidden_size", "intermediate_size",
                                          "num_attention_heads", "vocab_size",
                                          "max_position_embeddings", "rms_norm_eps"};
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+    for (size_t i = 0; i < COUNT(needed); i++) {
         char words[80];
         snprintf(words, sizeof words, "key %s is missing", needed[i]);
         refuse(needed[i], "other", words);

@@ -2,14 +2,6 @@
 // (Table 4) on a tiny model: each does exactly what its name says. The ablations' algebra against
 // double precision stands in test_edit.c.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,19 +1,12 @@
 // Edit requests: each form, and each mistake with its message.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "io/dataset.h"
+#include "ref_must.h"
 
 static char path[256];
 
@@ -28,18 +21,16 @@ static void text_write(const char *text)
 static void must_open(struct dataset *dataset, const char *text, struct dataset_options options)
 {
     text_write(text);
-    if (!dataset_open(dataset, path, options)) fail_msg("%s", status_message());
+    must(dataset_open(dataset, path, options));
 }
 
 static void must_refuse(const char *text, struct dataset_options options, const char *words)
 {
     struct dataset dataset;
     text_write(text);
-    if (dataset_open(&dataset, path, options)) fail_msg("opened, wanted: %s", words);
-    if (!strstr(status_message(), words)) fail_msg("got: %s; wanted: %s", status_message(), words);
-    assert_non_null(strstr(status_message(), path));
-    assert_int_equal(status_code(), STATUS_BAD_DATA);
-    status_clear();
+    bool opened = dataset_open(&dataset, path, options);
+    if (!strstr(status_message(), path)) fail_msg("not named: %s", status_message());
+    must_fail(opened, STATUS_BAD_DATA, words);
     dataset_free(&dataset);
 }
 
@@ -217,7 +208,7 @@ static void test_refused(void **state)
         {"[" MINE "] ]", "line 1: malformed JSON"},
         {"{\"prompt\": \"a", "line 1: malformed JSON"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (size_t i = 0; i < COUNT(cases); i++)
         must_refuse(cases[i].text, all, cases[i].words);
     must_refuse("{\"subject\": \"a\", \"src\": \"a?\", \"alt\": \"b\"}",
                 (struct dataset_options){.zsre_target = ZSRE_ANSWERS},
@@ -253,14 +244,14 @@ static void test_shared(void **state)
         size_t count;
     } files[] = {{"../shared/data/counterfact-edit.json", 10000},
                  {"../shared/data/zsre-edit.json", 534}};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    for (size_t i = 0; i < COUNT(files); i++) {
         struct dataset dataset;
         if (access(files[i].path, R_OK) != 0) {
             print_message("skipped: no %s\n", files[i].path);
             continue;
         }
         struct dataset_options options = {.limit = files[i].count};
-        if (!dataset_open(&dataset, files[i].path, options)) fail_msg("%s", status_message());
+        must(dataset_open(&dataset, files[i].path, options));
         assert_int_equal(dataset.count, files[i].count);
         for (size_t j = 0; j < dataset.count; j++) {
             const struct request *request = &dataset.requests[j];
@@ -309,7 +300,7 @@ static void test_utf8(void **state)
         {"{\"src\":\"a b\",\"subject\":\"a\",\"alt\":\"c\",\"answers\":[\"n\xf0\x9f\"]}",
          "record 2: \"answers\" is not UTF-8: byte 0xf0 at offset 1"},
     };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < COUNT(bad); i++) {
         char text[1024];
         snprintf(text, sizeof text, "%s\n%s\n", CF, bad[i][0]);
         must_refuse(text, all, bad[i][1]);

@@ -1,14 +1,6 @@
 // Edits that have little or nothing to do: the same request twice, the same subject with another
 // target, answers that are there already, losses without a gradient, keys of zero (METHOD 1, 2).
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,14 +1,6 @@
 // Whole sequences of edits of a tiny random model against the same in double precision: solvers x
 // guards, three edits each; and what the algebra promises.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,21 +1,16 @@
 #define _POSIX_C_SOURCE 200809L
 // The files in the program: byte for byte those of assets/, and read like any other file.
-#include "base/embedded.h"
-#include "base/file.h"
-#include "io/gguf.h"
-#include "io/tokenizer.h"
-#include "ref_tiny.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/embedded.h"
+#include "base/file.h"
 #include "base/status.h"
-
-#include <cmocka.h>
+#include "io/gguf.h"
+#include "io/tokenizer.h"
+#include "ref_must.h"
+#include "ref_tiny.h"
 
 static int start(void **state)
 {

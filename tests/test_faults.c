@@ -1,14 +1,6 @@
 // Numbers that are not finite, planted at one place of a tiny model: what is said, that the edit is
 // refused, and that the edits before it stay.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,13 +1,5 @@
 // Fine-tuning of the edited matrix against double precision: the losses of every step, dW, the
 // bound of FT-L; a journal of dense edits gives the same bits; what does not fit is refused.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,10 +120,7 @@ static void test_journal(void **state)
 
 static void refused(struct direct *d, const char *solver, const char *guard, const char *words)
 {
-    assert_false(direct_editor(d, solver, guard));
-    assert_int_equal(status_code(), STATUS_USAGE);
-    if (!strstr(status_message(), words)) fail_msg("got: %s; wanted: %s", status_message(), words);
-    status_clear();
+    must_fail(direct_editor(d, solver, guard), STATUS_USAGE, words);
 }
 
 static void test_refused(void **state)

@@ -1,18 +1,11 @@
 // Whole runs of Gauss-Newton's two operators, on losses whose minimum is known.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "ref.h"
 #include "ref_gauss.h"
+#include "ref_must.h"
 
 enum { DIM = 24, PROMPTS = 7, MARGINS = PROMPTS - 1 };
 

@@ -1,22 +1,14 @@
 // Matrix products over odd shapes and strides, and every weight format in every operator that
 // unpacks it.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/tune.h"
 #include "ref.h"
 #include "ref_cases.h"
-#include "ref_quant.h"
-#include "ops/tune.h"
 #include "ref_must.h"
+#include "ref_quant.h"
 #include "ref_rig.h"
 
 struct shape {

@@ -1,14 +1,6 @@
 // The matrix product on matrix units. Few devices have them, so the same shader is also compiled
 // with EMULATE (shaders/coop.glsl): scaling, splitting, staging and edges are then the real ones on
 // any device, only the products of 16 x 16 are loops. The bound is derived in gemm_coop.comp.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +11,6 @@
 #include "ref_must.h"
 #include "ref_quant.h"
 #include "ref_rig.h"
-
 #include "emulated.inc" // emulated[2][DTYPE_COUNT]: tiles of 64 rows and of 16
 
 enum { STEP = 32, EMULATED_THREADS = 64 };

@@ -1,14 +1,6 @@
 // Measures of sequences of edits against double precision: spectra, cosines, activation scores of
 // random pairs, and a run's trail from a live editor and from a journal.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,13 +1,5 @@
 // GGUF files: written, read back, edited, and damaged in thousands of ways.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +11,7 @@
 #include "io/half.h"
 #include "io/tokenizer.h"
 #include "ref_made.h"
+#include "ref_must.h"
 
 static char folder[256];
 
@@ -34,25 +27,21 @@ static const char *path_of(const char *name)
 static const char *made_write(const struct made *made, const char *name)
 {
     const char *path = path_of(name);
-    if (!gguf_write_new(path, made->metas, made->meta_count, made->tensors, made->tensor_count))
-        fail_msg("%s", status_message());
+    must(gguf_write_new(path, made->metas, made->meta_count, made->tensors, made->tensor_count));
     return path;
 }
 
 static void must_open(struct weights *weights, const char *path)
 {
-    if (!weights_open(weights, path)) fail_msg("%s", status_message());
+    must(weights_open(weights, path));
 }
 
 // Opening must fail with STATUS_BAD_DATA and a sentence that has `words` in it.
 static void must_refuse(const char *path, const char *words)
 {
     struct weights weights;
-    if (weights_open(&weights, path)) fail_msg("opened, wanted a message with: %s", words);
-    if (!strstr(status_message(), words)) fail_msg("got: %s; wanted: %s", status_message(), words);
-    assert_int_equal(status_code(), STATUS_BAD_DATA);
+    must_fail(weights_open(&weights, path), STATUS_BAD_DATA, words);
     weights_close(&weights);
-    status_clear();
 }
 
 static void made_refuse(struct made *made, const char *words)
@@ -326,7 +315,7 @@ static void test_refused_entries(void **state)
     struct made *made = made_new();
     size_t size;
     uint8_t *data = bytes_of(made_write(made, "entries.gguf"), &size);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < COUNT(cases); i++) {
         uint8_t kept[8], *at = entry_of(data, size, "blk.0.ffn_gate.weight") + cases[i].at;
         memcpy(kept, at, 8);
         memcpy(at, &cases[i].value, cases[i].size);
@@ -363,8 +352,7 @@ static void damaged_try(const char *path)
                     weights.tensors[i].bytes <= (uint64_t)(end - weights.tensors[i].data));
     if (tokenizer_open(&tokenizer, &weights)) {
         struct token_list list = {0};
-        if (!tokenizer_encode(&tokenizer, "abc <s> xa?!", 12, ENCODE_BOS, &list))
-            fail_msg("%s", status_message());
+        must(tokenizer_encode(&tokenizer, "abc <s> xa?!", 12, ENCODE_BOS, &list));
         token_list_free(&list);
     } else {
         assert_int_equal(status_code(), STATUS_BAD_DATA);
@@ -452,7 +440,7 @@ static int folder_remove(void **state)
         "round.gguf", "hash.gguf",  "source.gguf",   "copy.gguf",    "edited.gguf",
         "link.gguf",  "kept.gguf",  "refused.gguf",  "entries.gguf", "damaged.gguf",
         "whole.gguf", "short.gguf", "corrupted.gguf"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(path_of(names[i]));
+    for (size_t i = 0; i < COUNT(names); i++) unlink(path_of(names[i]));
     return rmdir(folder); // fails if a temporary file was left behind
 }
 

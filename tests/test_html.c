@@ -1,20 +1,15 @@
 // Texts of strangers on a page: nothing in them ends the place that holds them.
 #define _POSIX_C_SOURCE 200809L // open_memstream
-#include "base/status.h"
-
+#include <cjson/cJSON.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cjson/cJSON.h>
-#include <cmocka.h>
-
 #include "base/html.h"
+#include "base/status.h"
 #include "base/utf8.h"
+#include "ref_must.h"
 
 static char *written(void (*write)(FILE *to, const char *text), const char *text)
 {

@@ -4,14 +4,6 @@
 // bytes of an undisturbed run.
 // By default each function's first, second, middle and last call; OEDIT_INJECT=all: all of them.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>

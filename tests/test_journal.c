@@ -1,14 +1,6 @@
 // Journals without a device: written, read back, torn at every byte, flipped at every bit, and with
 // every number in them replaced by hostile ones behind right checksums.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -342,7 +334,7 @@ static void test_hostile(void **state)
     journal_free(&whole);
     for (size_t i = 0; i < RECORDS; i++)
         for (size_t at = i ? ends[i - 1] : JOURNAL_START; at + 4 <= ends[i] - JOURNAL_SEAL; at++)
-            for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++, tried++) {
+            for (size_t k = 0; k < COUNT(numbers); k++, tried++) {
                 struct journal j;
                 uint8_t *copy = malloc(size);
                 assert_non_null(copy);

@@ -1,25 +1,18 @@
 #define _POSIX_C_SOURCE 200809L
 // The same program under every driver of tools/drivers.sh that is ready: in strict numbers selftest
 // and ten edits give the same bytes; in fast ones the same Rel, Gen and Loc.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/file.h"
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 
 static const char *const drivers[] = {"lavapipe-backports", "lavapipe-bookworm", "swiftshader"};
-enum { DRIVERS = sizeof drivers / sizeof *drivers, EDITS = 10 };
+enum { DRIVERS = COUNT(drivers), EDITS = 10 };
 
 static const char *ready[DRIVERS];
 static uint32_t ready_count;
@@ -47,8 +40,7 @@ static const char *file_of(const char *kind, const char *driver, const char *tai
 static void same_files(const char *first, const char *second)
 {
     struct file_map a = {0}, b = {0};
-    if (!file_map_open(&a, first) || !file_map_open(&b, second))
-        fail_msg("%s", status_message());
+    must(file_map_open(&a, first) && file_map_open(&b, second));
     if (a.size != b.size) fail_msg("%s and %s: other sizes", first, second);
     for (size_t at = 0; at < a.size; at++)
         if (a.data[at] != b.data[at])
@@ -154,8 +146,7 @@ static void test_fast_edits(void **state)
     (void)state;
     edits_run("fast");
     same_bytes("fast", ".scores"); // Rel, Gen and Loc, also of each record
-    if (!file_read(file_of("fast", ready[0], ".scores"), &text, &size))
-        fail_msg("%s", status_message());
+    must(file_read(file_of("fast", ready[0], ".scores"), &text, &size));
     cJSON *scores = cJSON_Parse(text);
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(scores, "records")), EDITS);
     printf("Rel %.2f, Gen %.2f, Loc %.2f\n", cJSON_GetObjectItem(scores, "rel")->valuedouble,

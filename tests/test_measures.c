@@ -1,14 +1,6 @@
 // Measures of a live model against the same model in double precision: top tokens, likelihoods,
 // averages over several prompts, free answers, what is kept of the unedited model, ages.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,14 +25,6 @@ struct opened {
     struct dataset data;
     uint64_t random;
 };
-
-static void refused(bool ok, enum status code, const char *words)
-{
-    if (ok) fail_msg("taken, wanted: %s", words);
-    assert_int_equal(status_code(), code);
-    if (!strstr(status_message(), words)) fail_msg("got: %s; wanted: %s", status_message(), words);
-    status_clear();
-}
 
 static void encode(const struct opened *o, const char *text, unsigned flags,
                    struct token_list *list)
@@ -456,7 +440,7 @@ static void test_ages(void **state)
                  {6, 4, {0, 1, 2, 5, 6}},
                  {100, 7, {0, 1, 2, 5, 10, 20, 50, 100}}};
     struct age_bin bins[AGE_BINS_MAX];
-    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+    for (size_t c = 0; c < COUNT(cases); c++) {
         struct marks marks = {.edits = cases[c].edits};
         uint32_t count = marks_by_age(&marks, bins);
         assert_int_equal(count, cases[c].bins);
@@ -481,10 +465,10 @@ static void test_lists(void **state)
     assert_int_equal(which, 1u << MEASURE_LOC | 1u << MEASURE_REL);
     must(measures_parse("all,ppl", &which));
     assert_int_equal(which, (1u << MEASURES) - 1);
-    refused(measures_parse("", &which), STATUS_USAGE, "got '', wanted of rel,gen,loc");
-    refused(measures_parse("rel,gne", &which), STATUS_USAGE, "got 'gne'");
-    refused(measures_parse("rel,", &which), STATUS_USAGE, "ends in a comma");
-    refused(measures_parse("rel,,gen", &which), STATUS_USAGE, "got ''");
+    must_fail(measures_parse("", &which), STATUS_USAGE, "got '', wanted of rel,gen,loc");
+    must_fail(measures_parse("rel,gne", &which), STATUS_USAGE, "got 'gne'");
+    must_fail(measures_parse("rel,", &which), STATUS_USAGE, "ends in a comma");
+    must_fail(measures_parse("rel,,gen", &which), STATUS_USAGE, "got ''");
     must(checkpoints_parse("0,5,1000", &numbers, &count));
     assert_int_equal(count, 3);
     assert_int_equal(numbers[2], 1000);
@@ -493,9 +477,10 @@ static void test_lists(void **state)
     assert_int_equal(count, 0);
     for (const char *const *bad = (const char *const[]){"", "5,", ",5", "5;6", "-1", "x", NULL};
          *bad; bad++)
-        refused(checkpoints_parse(*bad, &numbers, &count), STATUS_USAGE, "wanted numbers of edits");
-    refused(checkpoints_parse("5,5", &numbers, &count), STATUS_USAGE, "got 5 behind 5");
-    refused(checkpoints_parse("99999999999999999999", &numbers, &count), STATUS_USAGE, "wanted");
+        must_fail(checkpoints_parse(*bad, &numbers, &count), STATUS_USAGE,
+                  "wanted numbers of edits");
+    must_fail(checkpoints_parse("5,5", &numbers, &count), STATUS_USAGE, "got 5 behind 5");
+    must_fail(checkpoints_parse("99999999999999999999", &numbers, &count), STATUS_USAGE, "wanted");
 }
 
 int main(void)

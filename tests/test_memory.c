@@ -1,13 +1,5 @@
 // Key memory: the updated factor against double precision, edits of both solvers and with guards
 // against a dense solve with the summed C, journals resumed with the same bits.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -72,14 +64,14 @@ static void factor_case(struct device *dev, uint32_t n)
     buffer_free(dev, &vector);
     buffer_free(dev, &result);
     void *all[] = {c, v, b, x, sum, size, wanted};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    for (size_t i = 0; i < COUNT(all); i++) free(all[i]);
 }
 
 static void test_factor(void **state)
 {
     struct rig *rig = *state;
     const uint32_t sizes[] = {1, 63, 64, 65, 200};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) factor_case(rig->dev, sizes[i]);
+    for (size_t i = 0; i < COUNT(sizes); i++) factor_case(rig->dev, sizes[i]);
 }
 
 struct memory {

@@ -1,14 +1,6 @@
 // The model on the device against the same model in double precision: forward, cached prefixes,
 // gradients, C and grad G.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,14 +1,6 @@
 // The strict functions of shaders/numbers.glsl: the device's bits against check/numbers.c, and the
 // error against the C library in double precision, over the whole range of floats. Every STRIDEth
 // float is taken; OEDIT_EVERY=1 takes all 2^32 (minutes on a CPU).
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +8,7 @@
 
 #include "check/numbers.h"
 #include "ops/ops.h"
+#include "ref_must.h"
 #include "vk/buffer.h"
 
 enum { EXP, LOG, SQRT, DIV, CHUNK = 1 << 20 };
@@ -156,7 +149,7 @@ static void test_edges(void **state)
     float at = 0;
     for (uint32_t function = EXP; function <= DIV; function++) {
         uint32_t n = 0;
-        for (size_t i = 0; i < sizeof around / sizeof *around; i++)
+        for (size_t i = 0; i < COUNT(around); i++)
             for (int32_t step = -200; step <= 200; step++)
                 for (uint32_t sign = 0; sign < 2; sign++) {
                     uint32_t bits;

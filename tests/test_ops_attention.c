@@ -1,12 +1,4 @@
 // Attention forward and backward: groups of heads, windows, ragged sequences, cached prefixes.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
 

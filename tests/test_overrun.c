@@ -1,18 +1,11 @@
 // The validation layer's checks on the device find what a shader touches behind an allocation: one
 // dispatch overruns on purpose. tests/validate.sh sets the layer up; without it this is skipped.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "ops/ops.h"
+#include "ref_must.h"
 #include "vk/buffer.h"
 
 enum { N = 8 << 20, OVER = 64 }; // floats: so many have an allocation of their own
@@ -39,8 +32,7 @@ static void test_overrun(void **state)
     (void)state;
     struct device dev;
     uint64_t end;
-    if (!device_open(&dev, &(struct device_options){.validate = true}))
-        fail_msg("%s", status_message());
+    must(device_open(&dev, &(struct device_options){.validate = true}));
     printf("device: %s\n", dev.info.name);
     assert_int_equal(fill(&dev, 0, &end), 0);
     uint32_t reports = fill(&dev, OVER, &end);

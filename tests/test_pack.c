@@ -1,12 +1,4 @@
 // pack() in every dtype against the formats unpacked in double precision (ref_quant.c).
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +6,7 @@
 
 #include "base/random.h"
 #include "io/pack.h"
+#include "ref_must.h"
 #include "ref_quant.h"
 
 enum { COUNT = 4096, KINDS = 6 };

@@ -1,7 +1,5 @@
 // Growing bases and projections against double precision.
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +7,7 @@
 #include "linalg/project.h"
 #include "linalg/svd.h"
 #include "ref_linalg.h"
-
-#include <cmocka.h> // last: its fail() is a macro
+#include "ref_must.h"
 
 static const double LIMIT = 1e-5; // METHOD 2: |V^T V - I|_max
 static struct device device;
@@ -41,7 +38,7 @@ static float push(struct basis *basis, const float *u)
 {
     struct buffer *b = from(u, basis->dim);
     float kept = -1;
-    if (!basis_push(basis, b->address, &kept)) fail_msg("%s", status_message());
+    must(basis_push(basis, b->address, &kept));
     buffer_free(&device, &b);
     return kept;
 }
@@ -127,7 +124,7 @@ static void test_too_many(void **state)
     (void)state;
     enum { ROWS = 70 };
     static const uint32_t dims[][2] = {{8, 8}, {40, 40}, {40, 5}, {64, 0}}; // and their rank
-    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+    for (size_t i = 0; i < COUNT(dims); i++) {
         const uint32_t d = dims[i][0], rank = dims[i][1];
         float *g = ref_new((size_t)ROWS * d, sizeof *g), *x = normal(64 * 64);
         for (uint32_t r = 0; r < ROWS; r++)
@@ -139,8 +136,7 @@ static void test_too_many(void **state)
             }
         struct buffer *b = from(g, (uint64_t)ROWS * d);
         uint32_t found = 999, ones = 0;
-        if (!basis_orthonormalise(&device, matrix_of(b->address, ROWS, d), 0, &found))
-            fail_msg("%s", status_message());
+        must(basis_orthonormalise(&device, matrix_of(b->address, ROWS, d), 0, &found));
         float *q = read_back(b, (uint64_t)ROWS * d);
         for (uint32_t r = 0; r < ROWS; r++) {
             double length = 0;
@@ -169,8 +165,7 @@ static void test_span(void **state)
     struct buffer *bu = from(u, T * D), *bw = from(w, T * M), *left = from(u, T * D),
                   *sigma = from(u, T);
     for (int i = 0; i < T; i++) assert_true(push(&basis, u + i * D) > 0);
-    if (!svd_pairs(&device, bu, bw, T, D, M, left, sigma, NULL, NULL))
-        fail_msg("%s", status_message());
+    must(svd_pairs(&device, bu, bw, T, D, M, left, sigma, NULL, NULL));
     float *v = read_back(basis.vectors, T * D), *s = read_back(left, T * D);
     double worst = 0; // |V^T V - U^T U|: the two projectors
     for (int i = 0; i < D; i++)
@@ -212,7 +207,7 @@ static void out_case(uint32_t rows, uint32_t d, uint32_t passes)
     struct cmd cmd;
     cmd_start(&cmd, &device, false);
     project_out(&cmd, matrix_of(bv->address, rows, d), bu->address, coef->address, passes);
-    if (!cmd_run_once(&cmd)) fail_msg("%s", status_message());
+    must(cmd_run_once(&cmd));
     cmd_free(&cmd);
     float *x = read_back(bu, d);
     for (uint32_t c = 0; c < d; c++) {
@@ -233,7 +228,7 @@ static void test_out(void **state)
 {
     (void)state;
     static const uint32_t shapes[][2] = {{1, 1}, {1, 9}, {3, 7}, {4, 64}, {5, 64}, {39, 130}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+    for (size_t i = 0; i < COUNT(shapes); i++)
         for (uint32_t passes = 1; passes < 3; passes++)
             out_case(shapes[i][0], shapes[i][1], passes);
 }
@@ -258,7 +253,7 @@ static void test_edit_plus(void **state)
     struct cmd cmd;
     cmd_start(&cmd, &device, false);
     project_rows(&cmd, rows, basis_matrix(&basis), coef->address, 2);
-    if (!cmd_run_once(&cmd)) fail_msg("%s", status_message());
+    must(cmd_run_once(&cmd));
     float *free_g = read_back(bg, Q * D), *v = read_back(basis.vectors, R * D);
     double worst = 0;
     for (int i = 0; i < Q; i++)
@@ -272,11 +267,11 @@ static void test_edit_plus(void **state)
     for (int i = 0; i < 3; i++) memset(free_g + (2 + 4 * i) * D, 0, D * sizeof *g); // of rounding
     assert_true(buffer_write(&device, bg, 0, free_g, 4 * Q * D));
     uint32_t rank = 0;
-    if (!basis_orthonormalise(&device, rows, 0, &rank)) fail_msg("%s", status_message());
+    must(basis_orthonormalise(&device, rows, 0, &rank));
     assert_int_equal(rank, Q - 4);
     project_out(&cmd, basis_matrix(&basis), bu->address, coef->address, 2);
     project_out(&cmd, rows, bu->address, coef->address, 2);
-    if (!cmd_run_once(&cmd)) fail_msg("%s", status_message());
+    must(cmd_run_once(&cmd));
     cmd_free(&cmd);
     float *left = read_back(bu, D), *unit = read_back(bg, Q * D);
     assert_true(ref_orthonormality(unit, Q, D) <= LIMIT);
@@ -311,8 +306,7 @@ static void test_orthonormalise(void **state)
         g[50 * D + i] = g[49 * D + i] + 1e-4f * g[50 * D + i];
     struct buffer *b = from(g, Q * D);
     uint32_t rank = 0;
-    if (!basis_orthonormalise(&device, matrix_of(b->address, Q, D), 0, &rank))
-        fail_msg("%s", status_message());
+    must(basis_orthonormalise(&device, matrix_of(b->address, Q, D), 0, &rank));
     float *x = read_back(b, Q * D);
     double worst = ref_orthonormality(x, Q, D);
     print_message("  %.1e\n", worst);

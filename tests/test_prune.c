@@ -1,14 +1,6 @@
 // PRUNE against double precision: the spectrum of sums of pairs, and the weights of an editor that
 // are finished for saving and measuring while the edits go on from the others.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,7 +133,7 @@ static void spectrum(struct rig *rig, uint32_t t, uint32_t d, uint32_t m, double
            over, d < m ? d : m, top, sigma[0], got[0]);
     pairs_free(&p);
     void *mine[] = {w, before, want, again, after, given};
-    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++) free(mine[i]);
+    for (size_t i = 0; i < COUNT(mine); i++) free(mine[i]);
 }
 
 static void test_spectrum(void **state)

@@ -1,7 +1,5 @@
 // The range finder against double precision: vectors, values, and bounds that hold and say much.
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +9,7 @@
 #include "linalg/range.h"
 #include "linalg/svd.h"
 #include "ref_linalg.h"
-
-#include <cmocka.h> // last: its fail() is a macro
+#include "ref_must.h"
 
 static struct device device;
 static uint64_t seed = 1;
@@ -47,8 +44,7 @@ static struct found find(const float *a, uint32_t d, uint32_t m, uint32_t count)
     struct buffer *matrix = NULL, *u = NULL;
     assert_true(buffer_from(&device, a, 4ull * d * m, "test", &matrix));
     assert_true(buffer_new(&device, 4ull * count * d, "test", &u));
-    if (!range_left(&device, matrix, d, m, count, u, f.sigma, &f.report))
-        fail_msg("%s", status_message());
+    must(range_left(&device, matrix, d, m, count, u, f.sigma, &f.report));
     assert_true(buffer_read(&device, u, 0, f.u, 4ull * count * d));
     assert_true(buffer_read(&device, matrix, 0, after, 4ull * d * m));
     double largest = 0, size = 0;

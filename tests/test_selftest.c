@@ -1,15 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 // `oedit selftest`: that the expected digests are those of the operators in C, that it sees what is
 // wrong, and what the command refuses.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/file.h"
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,9 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "check/digests.h"
 #include "check/trial.h"
 #include "cli/selftest.h"
+#include "ref_must.h"
 #include "ref_tiny.h"
 #include "twin_cmd.h"
 
@@ -110,7 +103,7 @@ static void spoil_case(enum op op)
     uint32_t *word = &got.words[at][made.buffers[at].words / 2], was = *word;
     const uint32_t spoiled[] = {0x7fc00000u, 0x7f800000u, 0x7fc0dead, was ^ 0x00800000u,
                                 was + (1u << 20)};
-    for (size_t i = 0; i < sizeof spoiled / sizeof *spoiled; i++) {
+    for (size_t i = 0; i < COUNT(spoiled); i++) {
         *word = spoiled[i];
         trial_compare(number, &made, &got, &exact, &error);
         if (error.part <= 1 || !error.where[0])
@@ -233,7 +226,7 @@ static void test_refused(void **state)
         {"{\"reports\": [{\"device\": \"x\", \"driver\": \"y\", \"build\": \"z\", \"cases\": [], "
          "\"edits\": [{\"name\": \"a\", \"digest\": \"b\", \"trace\": [1]}]}]}",
          "a trace that is"}};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < COUNT(bad); i++) {
         write_text("bad.json", bad[i][0]);
         snprintf(arguments, sizeof arguments, "--compare '%s' '%s'", tiny_path("bad.json"),
                  tiny_path("bad.json"));

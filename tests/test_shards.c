@@ -1,14 +1,6 @@
 // What shards rest on: the tree of sums gives the same bits however its leaves are dealt out, and
 // sums of double precision within their bound; files of parts with right checksums and wrong
 // contents are refused, each by name.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +90,7 @@ static void test_tree(void **state)
     static const uint32_t batches[] = {1, 2, 3, 5, 40, 63, 64, 65, MOST},
                           shards[] = {1, 2, 3, 7, 64};
     struct heap h = {.sums = rig_random(rig, (uint64_t)MOST * N, 1)};
-    for (size_t b = 0; b < sizeof batches / sizeof *batches; b++)
+    for (size_t b = 0; b < COUNT(batches); b++)
         for (int lower = 0; lower < 2; lower++) {
             struct tree t;
             uint32_t waited = 0;
@@ -118,7 +110,7 @@ static void test_tree(void **state)
                 if (!lower || !above(i))
                     assert_true(fabs((double)whole[i] - sum) <= 10 * RIG_EPS * size);
             }
-            for (size_t s = 0; s < sizeof shards / sizeof *shards; s++) {
+            for (size_t s = 0; s < COUNT(shards); s++) {
                 float *parts = joined(rig, &h, shards[s], lower);
                 for (uint32_t i = 0; i < N; i++)
                     if (!lower || !above(i)) assert_memory_equal(&parts[i], &whole[i], 4);
@@ -225,7 +217,7 @@ static void test_hostile(void **state)
          "bytes of numbers, wanted", 12},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < COUNT(cases); i++) {
         const char *path = write_part("hostile.part", cases[i].about, c, cases[i].bytes);
         const char *said = merged(path);
         if (!strstr(said, cases[i].said))
@@ -239,7 +231,7 @@ static void test_frame(void **state)
 {
     static const uint64_t lengths[] = {0, 1, 8, 25, 4096, UINT64_MAX, UINT64_MAX - 15, 1ull << 40};
     (void)state;
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+    for (size_t i = 0; i < COUNT(lengths); i++) {
         const char *path = write_part("frame.part", "{\"of\":{\"whole\":1}}", "12345678", 8);
         FILE *file = fopen(path, "r+b");
         struct part_file part;

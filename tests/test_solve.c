@@ -1,7 +1,5 @@
 // Cholesky, triangular solves and refinement against double precision.
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +7,7 @@
 #include "base/status.h"
 #include "linalg/solve.h"
 #include "ref_linalg.h"
-
-#include <cmocka.h> // last: its fail() is a macro
+#include "ref_must.h"
 
 static const double LIMIT = 1e-5; // relative error of x, up to condition 1e6
 static struct device device;
@@ -67,10 +64,9 @@ static void solve_case(uint32_t n, double condition, double ridge)
     struct buffer *matrix = from(c, 1ull * n * n), *right = from(b, n), *result = from(b, n);
     struct factor f;
     struct solve_report report;
-    if (!factor_new(&device, matrix, n, ridge, &f) ||
-        !factor_solve(&f, right->address, result->address, &report) ||
-        !factor_condition(&f, &estimate))
-        fail_msg("%s", status_message());
+    must(factor_new(&device, matrix, n, ridge, &f));
+    must(factor_solve(&f, right->address, result->address, &report));
+    must(factor_condition(&f, &estimate));
     assert_true(buffer_read(&device, result, 0, x, 4ull * n));
     double error = relative(x, wanted, n);
     double real = (1 + ridge * mean) / (1 / condition + ridge * mean);
@@ -94,14 +90,14 @@ static void test_sizes(void **state)
 {
     (void)state;
     static const uint32_t sizes[] = {1, 2, 3, 7, 63, 64, 65, 100, 128, 191, 260};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) solve_case(sizes[i], 50, 0);
+    for (size_t i = 0; i < COUNT(sizes); i++) solve_case(sizes[i], 50, 0);
 }
 
 static void test_conditions(void **state)
 {
     (void)state;
     static const double conditions[] = {1, 1e3, 1e4, 1e5, 1e6};
-    for (size_t i = 0; i < sizeof conditions / sizeof *conditions; i++)
+    for (size_t i = 0; i < COUNT(conditions); i++)
         solve_case(300, conditions[i], 0);
     solve_case(300, 1e6, 1e-3);
     solve_case(300, 1e12, 1e-4); // only the ridge makes it solvable
@@ -124,9 +120,8 @@ static void test_moment(void **state)
     ref_solve(c, N, 0, b, wanted);
     struct buffer *matrix = from(c, N * N), *right = from(b, N), *result = from(x, N);
     struct factor f;
-    if (!factor_new(&device, matrix, N, 0, &f) ||
-        !factor_solve(&f, right->address, result->address, NULL))
-        fail_msg("%s", status_message());
+    must(factor_new(&device, matrix, N, 0, &f));
+    must(factor_solve(&f, right->address, result->address, NULL));
     assert_true(buffer_read(&device, result, 0, x, 4 * N));
     assert_true(relative(x, wanted, N) <= LIMIT);
     factor_free(&f);
@@ -226,7 +221,7 @@ static void spectrum_case(uint32_t n, enum shape shape, double condition)
         assert_non_null(strstr(status_message(), tokens));
         assert_true(ridge > 0 && ridge < 1e-2);
         status_clear();
-        if (!accepted(c, n, ridge, &estimate)) fail_msg("%s", status_message());
+        must(accepted(c, n, ridge, &estimate));
         print_message("  with ridge %.1e: said %.1e, solved\n", ridge, estimate);
         assert_true(estimate < 2e5);
     }
@@ -238,7 +233,7 @@ static void test_spectra(void **state)
     (void)state;
     static const double conditions[] = {1e2, 1e4, 1e6, 3e6, 1e7, 3e7, 1e8, 1e10};
     for (int shape = 0; shape < SHAPES; shape++)
-        for (size_t i = 0; i < sizeof conditions / sizeof *conditions; i++)
+        for (size_t i = 0; i < COUNT(conditions); i++)
             spectrum_case(200, (enum shape)shape, conditions[i]);
     spectrum_case(200, FALLING, 0); // singular
     // Rounding in the factor grows with the size and with what is large: here refinement alone
@@ -292,7 +287,7 @@ static void test_update(void **state)
     const uint32_t sizes[] = {1, 2, 63, 64, 65, 200};
     enum { UPDATES = 50 };
     (void)state;
-    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    for (size_t s = 0; s < COUNT(sizes); s++) {
         const uint32_t n = sizes[s];
         float *c = shaped(FALLING, n, 1e3), *b = vector_new(n), *x = ref_new(n, sizeof *x);
         double *wanted = ref_new(n, sizeof *wanted);

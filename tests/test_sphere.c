@@ -1,14 +1,6 @@
 // SPHERE against double precision: the directions of W's rows, how many count, and dW (I - alpha U
 // U^T) for updates of one pair, of several, and dense; journals that are resumed with the same
 // bits.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +13,6 @@
 #include "ref_tiny.h"
 
 enum { DIM = DIRECT_DIM, FFN = DIRECT_FFN, N = DIM * FFN, SQUARE = FFN * FFN };
-
-static void refused(enum status code, const char *words)
-{
-    assert_int_equal(status_code(), code);
-    if (!strstr(status_message(), words)) fail_msg("'%s' lacks '%s'", status_message(), words);
-    status_clear();
-}
 
 static void test_count(void **state)
 {
@@ -264,8 +249,8 @@ static void test_refused(void **state)
     for (uint32_t i = 0; i < COUNT(bad); i++) {
         d.hparams.sphere_alpha = bad[i][0];
         d.hparams.sphere_eta = bad[i][1];
-        assert_false(direct_editor(&d, "memit", "sphere"));
-        refused(STATUS_USAGE, "--guard sphere: got --sphere-alpha");
+        must_fail(direct_editor(&d, "memit", "sphere"), STATUS_USAGE,
+                  "--guard sphere: got --sphere-alpha");
     }
     direct_close(&d);
 }

@@ -1,15 +1,12 @@
 // The Jacobi SVD on easy and hard matrices against double precision.
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
 #include "linalg/svd.h"
 #include "ref_linalg.h"
-
-#include <cmocka.h> // last: its fail() is a macro
+#include "ref_must.h"
 
 static const double LIMIT = 1e-5; // what the interface promises: 84 eps
 static struct device device;
@@ -50,7 +47,7 @@ static struct result decompose(const float *a, uint32_t d, uint32_t m)
     assert_true(buffer_from(&device, a, 4ull * d * m, "test", &matrix));
     struct buffer *u = buffer_made(1ull * k * d), *s = buffer_made(k);
     struct buffer *v = buffer_made(1ull * k * m);
-    if (!svd_full(&device, matrix, d, m, u, s, v, &r.report)) fail_msg("%s", status_message());
+    must(svd_full(&device, matrix, d, m, u, s, v, &r.report));
     buffer_free(&device, &matrix);
     r.u = read_back(&u, 1ull * k * d);
     r.sigma = read_back(&s, k);
@@ -125,7 +122,7 @@ static void test_shapes(void **state)
     static const uint32_t shapes[][2] = {{1, 1}, {1, 9}, {9, 1}, {3, 7}, {7, 3}, {2, 2},
                                          {37, 20}, {20, 37}, {32, 32}, {33, 65}, {130, 97},
                                          {96, 200}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    for (size_t i = 0; i < COUNT(shapes); i++) {
         const uint32_t d = shapes[i][0], m = shapes[i][1];
         float *a = normal(d, m);
         struct result r = decompose(a, d, m);
@@ -215,7 +212,7 @@ static void test_zero(void **state)
 {
     (void)state;
     static const uint32_t shapes[][2] = {{40, 70}, {70, 40}, {1, 5}, {5, 1}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    for (size_t i = 0; i < COUNT(shapes); i++) {
         const uint32_t d = shapes[i][0], m = shapes[i][1], k = d < m ? d : m;
         float *a = ref_new((size_t)d * m, sizeof *a);
         struct result r = decompose(a, d, m);
@@ -269,7 +266,7 @@ static void test_pairs(void **state)
 {
     (void)state;
     static const uint32_t shapes[][3] = {{6, 48, 80}, {48, 60, 52}, {70, 40, 30}, {1, 8, 5}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    for (size_t i = 0; i < COUNT(shapes); i++) {
         const uint32_t t = shapes[i][0], d = shapes[i][1], m = shapes[i][2];
         const uint32_t short_ = d < m ? d : m, k = t < short_ ? t : short_;
         float *x = normal(t, d), *y = normal(t, m), *a = ref_new((size_t)d * m, sizeof *a);
@@ -283,8 +280,7 @@ static void test_pairs(void **state)
         struct result r = {0};
         assert_true(buffer_from(&device, x, 4ull * t * d, "test", &bx));
         assert_true(buffer_from(&device, y, 4ull * t * m, "test", &by));
-        if (!svd_pairs(&device, bx, by, t, d, m, u, s, v, &r.report))
-            fail_msg("%s", status_message());
+        must(svd_pairs(&device, bx, by, t, d, m, u, s, v, &r.report));
         r.u = read_back(&u, 1ull * k * d);
         r.sigma = read_back(&s, k);
         r.v = read_back(&v, 1ull * k * m);
@@ -327,8 +323,7 @@ static void test_parallel_pairs(void **state)
     struct result r = {0};
     assert_true(buffer_from(&device, x, 4 * T * D, "test", &bx));
     assert_true(buffer_from(&device, y, 4 * T * M, "test", &by));
-    if (!svd_pairs(&device, bx, by, T, D, M, u, s, v, &r.report))
-        fail_msg("%s", status_message());
+    must(svd_pairs(&device, bx, by, T, D, M, u, s, v, &r.report));
     r.u = read_back(&u, T * D);
     r.sigma = read_back(&s, T);
     r.v = read_back(&v, T * M);
@@ -362,7 +357,7 @@ static void test_model_shape(void **state)
     struct buffer *matrix = NULL, *u = buffer_made(D * D), *s = buffer_made(D);
     struct svd_report report;
     assert_true(buffer_from(&device, a, 4ull * D * M, "test", &matrix));
-    if (!svd_left(&device, matrix, D, M, u, s, &report)) fail_msg("%s", status_message());
+    must(svd_left(&device, matrix, D, M, u, s, &report));
     buffer_free(&device, &matrix);
     float *vectors = read_back(&u, D * D), *sigma = read_back(&s, D);
     double worst = 0, *row = ref_new(M, sizeof *row), orth = ref_orthonormality(vectors, D, D);

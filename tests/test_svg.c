@@ -1,19 +1,14 @@
 // Charts as SVG: marks where the layout says, one element a series, numbers that read back.
 #define _POSIX_C_SOURCE 200809L // open_memstream
-#include "base/status.h"
-
+#include <cjson/cJSON.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cjson/cJSON.h>
-#include <cmocka.h>
-
+#include "base/status.h"
 #include "plot/chart.h"
+#include "ref_must.h"
 
 enum { WIDTH = 520, HEIGHT = 330, POINTS = 100 };
 

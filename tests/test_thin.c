@@ -1,13 +1,5 @@
 // shift I + sum x x^T in a basis of the x: solutions against Cholesky of the dense sum in double,
 // over several growths of the room, with vectors that add no direction and a shift that is small.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

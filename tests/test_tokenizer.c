@@ -1,14 +1,6 @@
 // The tokenizer: a vocabulary made by hand, and the real one of SmolLM2 against ids that
 // transformers gives (tools/compare_tokenizer.py compares far more).
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,13 +66,13 @@ static int made_reset(void **state)
 
 static void must_open(struct tokenizer *tokenizer, const struct weights *weights)
 {
-    if (!tokenizer_open(tokenizer, weights)) fail_msg("%s", status_message());
+    must(tokenizer_open(tokenizer, weights));
 }
 
 static void must_encode(const struct tokenizer *tokenizer, const char *text, size_t size,
                         unsigned flags, struct token_list *list)
 {
-    if (!tokenizer_encode(tokenizer, text, size, flags, list)) fail_msg("%s", status_message());
+    must(tokenizer_encode(tokenizer, text, size, flags, list));
 }
 
 // Compares the ids of a text with those wanted, ended by -1, and decodes them again.
@@ -222,9 +214,7 @@ static void test_not_utf8(void **state)
 static void open_refused(const char *words)
 {
     struct tokenizer tokenizer;
-    assert_false(tokenizer_open(&tokenizer, &made_weights));
-    if (!strstr(status_message(), words)) fail_msg("got: %s; wanted: %s", status_message(), words);
-    assert_int_equal(status_code(), STATUS_BAD_DATA);
+    must_fail(tokenizer_open(&tokenizer, &made_weights), STATUS_BAD_DATA, words);
     tokenizer_free(&tokenizer);
     made_reset(NULL);
 }
@@ -379,7 +369,7 @@ static void test_smollm(void **state)
     struct weights weights;
     struct tokenizer tokenizer;
     if (!model_find(path)) return;
-    if (!weights_open(&weights, path)) fail_msg("%s", status_message());
+    must(weights_open(&weights, path));
     assert_true(weights.config.layers == 30 && weights.config.dim == 576 && weights.config.tied);
     must_open(&tokenizer, &weights);
     smollm_ids(&tokenizer);

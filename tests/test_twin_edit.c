@@ -1,14 +1,6 @@
 // Whole sequences of edits of a tiny model twice, on the strict device and with every operator in
 // plain C: every dispatch wrote the same bits, from the statistics to the edited model's losses.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,13 +1,5 @@
 // Strict matrix products against plain C, bit for bit: every tile of the device, every type of
 // weights, every shape of triangle.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,12 +1,4 @@
 // Strict operators of linear algebra, of Jacobi and of Gauss-Newton against plain C, bit for bit.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +7,6 @@
 #include "ref_must.h"
 #include "ref_twin.h"
 #include "state.def"
-
-#define EACH_OF(i, array) for (uint32_t i = 0; i < COUNT(array); i++)
 
 static const uint32_t sizes[] = {1, 31, 64, 257, 1000};
 
@@ -439,7 +429,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test(test_##name),
-        CASES_LINALG(CASE) CASES_SVD(CASE) CASES_GAUSS(CASE)
+        CASES_LINALG(CASE) CASES_CHOL(CASE) CASES_SVD(CASE) CASES_GAUSS(CASE)
 #undef CASE
     };
     return cmocka_run_group_tests(tests, twin_open, rig_close);

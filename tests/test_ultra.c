@@ -1,13 +1,5 @@
 // UltraEdit against its formulas written out in double precision, dense; with a projecting guard;
 // resumed from a journal with the same bits.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,14 +1,6 @@
 // Edits that choose their layer (WilKE), on a tiny model: every candidate's score, the choice and
 // the weights of all layers against double precision; and what is refused.
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/status.h" // before cmocka.h, which has a macro fail()
-
-#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -340,11 +332,7 @@ static void list_refused(const char *words, const char *why)
 {
     const struct config config = {.layers = 12};
     struct hparams h = {0};
-    if (layers_read(&h, words, &config)) fail_msg("'%s' is taken", words);
-    assert_int_equal(status_code(), STATUS_USAGE);
-    if (!strstr(status_message(), why))
-        fail_msg("'%s': '%s', wanted '%s'", words, status_message(), why);
-    status_clear();
+    must_fail(layers_read(&h, words, &config), STATUS_USAGE, why);
 }
 
 static void test_lists(void **state)
