@@ -63,6 +63,9 @@ static void edges(void **state)
     maths_circle(0, &s, &c);
     assert_true(s == 0 && c == 1);
     assert_true(maths_exp(0) == 1 && maths_log(1) == 0 && maths_power(7, 0) == 1);
+    assert_true(maths_log(0) == -INFINITY && maths_log(INFINITY) == INFINITY);
+    assert_true(isnan(maths_log(-1)) && isnan(maths_log(NAN)));
+    assert_true(isnan(maths_exp(NAN)) && maths_exp(INFINITY) == HUGE_VAL);
     assert_true(maths_exp(-800) == 0 && isinf(maths_exp(800)) && maths_exp(-INFINITY) == 0);
     assert_true(maths_exp(-740) > 0 && isfinite(maths_exp(709.7)));
     assert_true(fabs(maths_log(0x1p-1074) + 744.4400719213812) < 1e-12);

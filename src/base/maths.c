@@ -9,6 +9,7 @@ static const double log_2[2] = {0x1.62e42fefp-1, 0x1.473de6af278edp-34};
 // x = count ln 2 + rest; exp(rest) by its series, |rest| <= 0.35: the next term is under 2^-57.
 double maths_exp(double x)
 {
+    if (isnan(x)) return x;
     if (x > 709.79) return HUGE_VAL;
     if (x < -745.2) return 0;
     double count = floor(x * 0x1.71547652b82fep+0 + 0.5);
@@ -20,6 +21,8 @@ double maths_exp(double x)
 // x = 2^power m with m in sqrt(1/2) to sqrt(2); log m = 2 atanh(s), s = (m - 1) / (m + 1).
 double maths_log(double x)
 {
+    if (x == 0) return -HUGE_VAL;
+    if (!(x > 0) || isinf(x)) return x < 0 ? NAN : x;
     int power;
     double m = frexp(x, &power);
     if (m < 0x1.6a09e667f3bcdp-1) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/interrupt.h"
+#include "base/maths.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "model/pass.h"
@@ -211,7 +212,7 @@ static bool probabilities(struct cmd *cmd, const struct tracer *t, const struct 
     bool ok = loss && cmd_run_once(cmd) &&
               buffer_read(t->model->dev, t->loss, 0, loss, head->count * sizeof *loss);
     for (uint32_t i = 0; ok && i < head->count; i++) {
-        p[i] = exp(-(double)loss[i]);
+        p[i] = maths_exp(-(double)loss[i]);
         if (!isfinite(loss[i]))
             ok = fail(STATUS_BAD_DATA, "causal tracing: a loss is %g, wanted a number; the "
                                        "model's activations overflow", (double)loss[i]);

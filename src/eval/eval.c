@@ -5,6 +5,7 @@
 
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/maths.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "eval/ask.h"
@@ -67,7 +68,7 @@ double losses_perplexity(const struct losses *l)
     const uint64_t seen = (all < l->tokens ? all : l->tokens) - l->blocks;
     double sum = 0;
     for (uint32_t i = 0; i < l->blocks; i++) sum += l->sums[i];
-    return exp(sum / (double)seen);
+    return maths_exp(sum / (double)seen);
 }
 
 bool eval_perplexity(const struct model *model, const uint32_t *tokens, uint32_t count,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/maths.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "linalg/orth.h"
@@ -256,10 +257,10 @@ static bool witness(struct range *r, fbuf u_rows, double *rest)
         return false;
     *rest = 0;
     for (uint32_t i = 0; i < WITNESSES; i++) {
-        double sum = log(10 * sqrt(2 / acos(-1)));
-        for (uint32_t step = 0; step < NORMS; step++)
-            sum += log((double)r->host[step * WITNESSES + i]); // of zero: nothing is left
-        *rest = fmax(*rest, exp(sum / NORMS));
+        double sum = maths_log(10 * sqrt(2 / acos(-1)));
+        for (uint32_t step = 0; step < NORMS; step++) // of zero: nothing is left
+            sum += maths_log((double)r->host[step * WITNESSES + i]);
+        *rest = fmax(*rest, maths_exp(sum / NORMS));
     }
     return true;
 }
