@@ -19,10 +19,7 @@ void direct_open(struct direct *d, struct rig *rig)
                               .kv_heads = 2, .head_dim = 4, .vocab = TINY_VOCAB + 5,
                               .context = 128, .seed = 11};
     *d = (struct direct){.rig = rig};
-    tiny_write(&tiny, tiny_path("direct.gguf"));
-    must(weights_open(&d->weights, tiny_path("direct.gguf")));
-    must(tokenizer_open(&d->tokenizer, &d->weights));
-    must(model_open(&d->model, rig->dev, &d->weights));
+    tiny_open(&tiny, rig->dev, &d->weights, &d->tokenizer, &d->model);
     ref_model_open(&d->ref, &d->weights);
     d->hparams = (struct hparams){.layer = DIRECT_LAYER, .rate = 1e-2, .stop = 0.01, .steps = 6,
                                   .lambda3 = 1, .q_max = UINT32_MAX, .block = 40,
@@ -49,9 +46,7 @@ void direct_close(struct direct *d)
     }
     free(d->room.data);
     ref_model_close(&d->ref);
-    model_close(&d->model);
-    tokenizer_free(&d->tokenizer);
-    weights_close(&d->weights);
+    tiny_close(&d->weights, &d->tokenizer, &d->model);
 }
 
 bool direct_editor(struct direct *d, const char *solver, const char *guard)

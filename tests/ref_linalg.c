@@ -98,6 +98,19 @@ static void swap_rows(double *x, double *y, uint32_t n)
     }
 }
 
+float *ref_definite(const float *a, uint32_t n)
+{
+    float *c = ref_new((size_t)n * n, sizeof *c);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < n; j++) {
+            double sum = i == j;
+            for (uint32_t k = 0; k < n; k++)
+                sum += (double)a[i * n + k] * (double)a[j * n + k] / n;
+            c[i * n + j] = (float)sum;
+        }
+    return c;
+}
+
 // Rows of J A become orthogonal; J A = diag(sigma) V^T, so J = U^T. Works on A or, if that has
 // fewer rows, on A^T, whose J gives V^T and whose rotated rows are sigma U^T.
 void ref_svd(const float *a, uint32_t d, uint32_t m, double *sigma, double *u)

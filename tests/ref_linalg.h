@@ -12,6 +12,9 @@ double ref_normal(uint64_t *seed);
 // A random orthogonal matrix [n, n], by Gram-Schmidt on a normal one.
 void ref_orthogonal(uint64_t *seed, uint32_t n, double *q);
 
+// a a^T / n + I, symmetric and well conditioned; to be freed. a: [n, n]
+float *ref_definite(const float *a, uint32_t n);
+
 // Singular values of a [d, m], descending, to near machine precision: one-sided Jacobi, one pair
 // at a time. sigma: [min(d, m)]. u, if not NULL: [min(d, m), d], left vectors by rows.
 void ref_svd(const float *a, uint32_t d, uint32_t m, double *sigma, double *u);

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "base/random.h"
-#include "base/status.h"
 #include "io/gguf.h"
 #include "io/half.h"
+#include "ref_must.h"
 #include "ref_quant.h"
 
 const char *const tiny_words[TINY_WORDS] = {
@@ -236,14 +236,29 @@ void tiny_write(const struct tiny *t, const char *path)
     if (t->own_head) add_matrix(f, "output.weight", t->dtype, t->vocab, t->dim, 2);
     if (t->rope_freqs) add_vector(f, "rope_freqs.weight", t->head_dim / 2, 3, 2);
     for (uint32_t i = 0; i < t->layers; i++) add_layer(f, t, i);
-    bool ok = gguf_write_new(path, f->metas, f->meta_count, f->tensors, f->count);
-    if (!ok) fprintf(stderr, "%s\n", status_message());
+    must(gguf_write_new(path, f->metas, f->meta_count, f->tensors, f->count));
     for (size_t i = 0; i < f->count; i++) free((void *)(uintptr_t)f->tensors[i].data);
     for (uint32_t i = 0; i < t->vocab; i++) free(words.texts[i]);
     free(words.texts);
     free(words.types);
     free(f);
-    if (!ok) abort();
+}
+
+void tiny_open(const struct tiny *tiny, struct device *dev, struct weights *weights,
+               struct tokenizer *tokenizer, struct model *model)
+{
+    const char *path = tiny_path("model.gguf");
+    tiny_write(tiny, path);
+    must(weights_open(weights, path));
+    must(tokenizer_open(tokenizer, weights));
+    must(model_open(model, dev, weights));
+}
+
+void tiny_close(struct weights *weights, struct tokenizer *tokenizer, struct model *model)
+{
+    model_close(model);
+    tokenizer_free(tokenizer);
+    weights_close(weights);
 }
 
 char *tiny_text(uint32_t count, uint64_t seed)

@@ -3,7 +3,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "io/tokenizer.h"
 #include "io/weights.h"
+#include "model/model.h"
 
 struct tiny {
     uint32_t layers, dim, ffn, heads, kv_heads, head_dim, vocab, context, window;
@@ -28,6 +30,11 @@ const char *tiny_path(const char *name);
 void tiny_write(const struct tiny *tiny, const char *path);
 extern const char *const tiny_words[];
 enum { TINY_WORDS = 30, TINY_VOCAB = 2 + 2 * TINY_WORDS };
+
+// Writes it to model.gguf in the folder, opens that and loads it.
+void tiny_open(const struct tiny *tiny, struct device *dev, struct weights *weights,
+               struct tokenizer *tokenizer, struct model *model);
+void tiny_close(struct weights *weights, struct tokenizer *tokenizer, struct model *model);
 
 // `count` words in random order with a full stop now and then; to be freed.
 char *tiny_text(uint32_t count, uint64_t seed);

@@ -59,18 +59,13 @@ static void model_start(struct run *r, struct rig *rig)
                               .head_dim = 4, .vocab = TINY_VOCAB + 5, .context = 128, .seed = 17,
                               .own_head = true};
     *r = (struct run){.rig = rig};
-    tiny_write(&tiny, tiny_path("controls.gguf"));
-    must(weights_open(&r->weights, tiny_path("controls.gguf")));
-    must(tokenizer_open(&r->tokenizer, &r->weights));
-    must(model_open(&r->model, rig->dev, &r->weights));
+    tiny_open(&tiny, rig->dev, &r->weights, &r->tokenizer, &r->model);
 }
 
 static void run_end(struct run *r)
 {
     editor_close(&r->editor);
-    model_close(&r->model);
-    tokenizer_free(&r->tokenizer);
-    weights_close(&r->weights);
+    tiny_close(&r->weights, &r->tokenizer, &r->model);
 }
 
 static bool on_edit(void *user, const struct editor *e, const struct edit *edit)

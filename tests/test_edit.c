@@ -72,10 +72,7 @@ static void test_open(struct test *t, struct rig *rig, const struct variant *var
                               .head_dim = 4, .vocab = TINY_VOCAB + 5, .context = 128, .seed = 11};
     struct token_list list = {0};
     *t = (struct test){.rig = rig, .variant = variant};
-    tiny_write(&tiny, tiny_path("edit.gguf"));
-    must(weights_open(&t->weights, tiny_path("edit.gguf")));
-    must(tokenizer_open(&t->tokenizer, &t->weights));
-    must(model_open(&t->model, rig->dev, &t->weights));
+    tiny_open(&tiny, rig->dev, &t->weights, &t->tokenizer, &t->model);
     ref_model_open(&t->ref_model, &t->weights);
     hparams_fill(&t->hparams, variant);
     for (uint32_t i = 0; i < EDITS; i++) fact_request(&t->tokenizer, i, &t->requests[i]);
@@ -99,9 +96,7 @@ static void test_close(struct test *t)
     ref_editor_close(&t->ref);
     ref_model_close(&t->ref_model);
     hparams_free(&t->hparams);
-    model_close(&t->model);
-    tokenizer_free(&t->tokenizer);
-    weights_close(&t->weights);
+    tiny_close(&t->weights, &t->tokenizer, &t->model);
 }
 
 static void fetch(const struct test *t, struct buffer *buffer, float *to, uint64_t count)

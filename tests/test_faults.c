@@ -43,10 +43,7 @@ static void model_start(struct opened *o, struct rig *rig)
     const struct tiny tiny = {.layers = 4, .dim = DIM, .ffn = FFN, .heads = 4, .kv_heads = 2,
                               .head_dim = 4, .vocab = TINY_VOCAB + 5, .context = 128, .seed = 11};
     *o = (struct opened){.rig = rig};
-    tiny_write(&tiny, tiny_path("fault.gguf"));
-    must(weights_open(&o->weights, tiny_path("fault.gguf")));
-    must(tokenizer_open(&o->tokenizer, &o->weights));
-    must(model_open(&o->model, rig->dev, &o->weights));
+    tiny_open(&tiny, rig->dev, &o->weights, &o->tokenizer, &o->model);
     must(dataset_from_strings(&o->facts[0], "the cat lives in", "the cat", "paris"));
     must(dataset_from_strings(&o->facts[1], "born on the sea the old man plays music of the king",
                               "old man", "red and blue"));
@@ -65,9 +62,7 @@ static void end(struct opened *o)
 {
     editor_close(&o->editor);
     for (size_t i = 0; i < COUNT(o->facts); i++) dataset_free(&o->facts[i]);
-    model_close(&o->model);
-    tokenizer_free(&o->tokenizer);
-    weights_close(&o->weights);
+    tiny_close(&o->weights, &o->tokenizer, &o->model);
 }
 
 // A weight is loaded finite and goes bad afterwards, as memory does; or is finite and too large.

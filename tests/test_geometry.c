@@ -227,10 +227,7 @@ static void run_make(struct run *r, struct rig *rig, const char *solver, const c
                               .head_dim = 4, .vocab = TINY_VOCAB + 5, .context = 128, .seed = 17};
     struct journal_header header;
     *r = (struct run){.rig = rig};
-    tiny_write(&tiny, tiny_path("geometry.gguf"));
-    must(weights_open(&r->weights, tiny_path("geometry.gguf")));
-    must(tokenizer_open(&r->tokenizer, &r->weights));
-    must(model_open(&r->model, rig->dev, &r->weights));
+    tiny_open(&tiny, rig->dev, &r->weights, &r->tokenizer, &r->model);
     struct sequence_options options = {.solver = solver, .guard = guard, .seed = 3,
                                        .text = tiny_path("text.txt"), .hparams = hparams_of(knob)};
     must(editor_open(&r->editor, &r->model, &r->weights, &r->tokenizer, &options));
@@ -255,9 +252,7 @@ static void run_end(struct run *r)
     trail_free(&r->live);
     free(r->room.data);
     editor_close(&r->editor);
-    model_close(&r->model);
-    tokenizer_free(&r->tokenizer);
-    weights_close(&r->weights);
+    tiny_close(&r->weights, &r->tokenizer, &r->model);
 }
 
 static uint32_t mixed(uint32_t x)

@@ -106,10 +106,7 @@ static void start(struct opened *o, struct rig *rig)
                               .head_dim = 4, .vocab = TINY_VOCAB + 5, .context = 128,
                               .own_head = true, .seed = 23};
     *o = (struct opened){.rig = rig, .random = 99};
-    tiny_write(&tiny, tiny_path("measured.gguf"));
-    must(weights_open(&o->weights, tiny_path("measured.gguf")));
-    must(tokenizer_open(&o->tokenizer, &o->weights));
-    must(model_open(&o->model, rig->dev, &o->weights));
+    tiny_open(&tiny, rig->dev, &o->weights, &o->tokenizer, &o->model);
     ref_model_open(&o->ref, &o->weights);
     requests_write(o);
 }
@@ -118,9 +115,7 @@ static void end(struct opened *o)
 {
     dataset_free(&o->data);
     ref_model_close(&o->ref);
-    model_close(&o->model);
-    tokenizer_free(&o->tokenizer);
-    weights_close(&o->weights);
+    tiny_close(&o->weights, &o->tokenizer, &o->model);
 }
 
 // The same change of the down projection on both sides, large enough to turn answers.

@@ -6,20 +6,13 @@
 
 #include "ref.h"
 #include "ref_cases.h"
+#include "ref_linalg.h"
 #include "ref_must.h"
 #include "ref_rig.h"
 
-// Symmetric and well conditioned: a random matrix times its transpose, plus the unit matrix.
 static float *definite(struct rig *rig, uint32_t n)
 {
-    float *a = rig_random(rig, n * n, 1), *c = rig_random(rig, n * n, 1);
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t j = 0; j < n; j++) {
-            double sum = i == j;
-            for (uint32_t k = 0; k < n; k++)
-                sum += (double)a[i * n + k] * (double)a[j * n + k] / n;
-            c[i * n + j] = (float)sum;
-        }
+    float *a = rig_random(rig, n * n, 1), *c = ref_definite(a, n);
     free(a);
     return c;
 }

@@ -178,10 +178,7 @@ static void session_open(struct session *s, struct rig *rig, const char *guard, 
                         .q_max = UINT32_MAX, .ridge = 1e-3, .block = 40, .stats_tokens = TOKENS,
                         .grad_tokens = TOKENS, .layers = {1, 2}, .layer_count = several ? 2 : 0};
     *s = (struct session){0};
-    tiny_write(&tiny, tiny_path("prune.gguf"));
-    must(weights_open(&s->weights, tiny_path("prune.gguf")));
-    must(tokenizer_open(&s->tokenizer, &s->weights));
-    must(model_open(&s->model, rig->dev, &s->weights));
+    tiny_open(&tiny, rig->dev, &s->weights, &s->tokenizer, &s->model);
     struct sequence_options options = {.solver = "memit", .guard = guard, .hparams = h,
                                        .text = tiny_path("text.txt"), .seed = 1};
     must(editor_open(&s->editor, &s->model, &s->weights, &s->tokenizer, &options));
@@ -193,9 +190,7 @@ static void session_close(struct session *s)
 {
     editor_close(&s->editor);
     for (uint32_t i = 0; i < FACTS; i++) dataset_free(&s->data[i]);
-    model_close(&s->model);
-    tokenizer_free(&s->tokenizer);
-    weights_close(&s->weights);
+    tiny_close(&s->weights, &s->tokenizer, &s->model);
 }
 
 static void edit(struct session *s, uint32_t fact)

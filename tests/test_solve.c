@@ -45,45 +45,77 @@ static float *vector_new(uint32_t n)
     return b;
 }
 
-static double relative(const float *x, const double *wanted, uint32_t n)
+// (C + shift) x = b on the device, b random.
+struct system {
+    uint32_t n;
+    float *right;
+    struct buffer *c, *b, *x;
+    struct factor f;
+};
+
+static struct system system_of(const float *c, uint32_t n)
 {
-    double off = 0, all = 0;
-    for (uint32_t i = 0; i < n; i++) {
+    struct system s = {.n = n, .right = vector_new(n), .c = from(c, 1ull * n * n)};
+    s.b = from(s.right, n);
+    s.x = from(s.right, n);
+    return s;
+}
+
+static bool system_solve(struct system *s, struct solve_report *report)
+{
+    return factor_solve(&s->f, s->b->address, s->x->address, report);
+}
+
+// Of x, relative to the one for C = c in double precision.
+static double system_error(const struct system *s, const float *c, double shift)
+{
+    float *x = ref_new(s->n, sizeof *x);
+    double *wanted = ref_new(s->n, sizeof *wanted), off = 0, all = 0;
+    must(buffer_read(&device, s->x, 0, x, 4ull * s->n));
+    ref_solve(c, s->n, shift, s->right, wanted);
+    for (uint32_t i = 0; i < s->n; i++) {
         off += (x[i] - wanted[i]) * (x[i] - wanted[i]);
         all += wanted[i] * wanted[i];
     }
+    free(x);
+    free(wanted);
     return sqrt(off / all);
+}
+
+static void system_free(struct system *s)
+{
+    factor_free(&s->f);
+    buffer_free(&device, &s->c);
+    buffer_free(&device, &s->b);
+    buffer_free(&device, &s->x);
+    free(s->right);
+}
+
+static double diagonal_mean(const float *c, uint32_t n)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) sum += (double)c[i * (n + 1)];
+    return sum / n;
 }
 
 static void solve_case(uint32_t n, double condition, double ridge)
 {
-    float *c = matrix_new(n, condition), *b = vector_new(n), *x = ref_new(n, sizeof *x);
-    double *wanted = ref_new(n, sizeof *wanted), mean = 0, estimate = 0;
-    for (uint32_t i = 0; i < n; i++) mean += (double)c[i * (n + 1)] / n;
-    ref_solve(c, n, ridge * mean, b, wanted);
-    struct buffer *matrix = from(c, 1ull * n * n), *right = from(b, n), *result = from(b, n);
-    struct factor f;
+    float *c = matrix_new(n, condition);
+    double shift = ridge * diagonal_mean(c, n), estimate = 0;
+    struct system s = system_of(c, n);
     struct solve_report report;
-    must(factor_new(&device, matrix, n, ridge, &f));
-    must(factor_solve(&f, right->address, result->address, &report));
-    must(factor_condition(&f, &estimate));
-    assert_true(buffer_read(&device, result, 0, x, 4ull * n));
-    double error = relative(x, wanted, n);
-    double real = (1 + ridge * mean) / (1 / condition + ridge * mean);
+    must(factor_new(&device, s.c, n, ridge, &s.f));
+    must(system_solve(&s, &report));
+    must(factor_condition(&s.f, &estimate));
+    double error = system_error(&s, c, shift), real = (1 + shift) / (1 / condition + shift);
     print_message("  n %u, condition %.0e, ridge %g: error %.1e, %u steps, residual %.0e, "
                   "condition said %.1e\n",
                   n, condition, ridge, error, report.steps, report.residual, estimate);
     assert_true(error <= LIMIT);
     assert_true(n == 1 || (estimate > real / 3 && estimate < 1.1 * real));
-    factor_free(&f);
-    factor_free(&f);
-    buffer_free(&device, &matrix);
-    buffer_free(&device, &right);
-    buffer_free(&device, &result);
+    factor_free(&s.f); // twice does no harm
+    system_free(&s);
     free(c);
-    free(b);
-    free(x);
-    free(wanted);
 }
 
 static void test_sizes(void **state)
@@ -108,8 +140,8 @@ static void test_moment(void **state)
 {
     (void)state;
     enum { N = 192, ROWS = 700 };
-    float *c = ref_new(N * N, sizeof *c), *b = vector_new(N), *x = ref_new(N, sizeof *x);
-    double *sum = ref_new(N * N, sizeof *sum), *wanted = ref_new(N, sizeof *wanted);
+    float *c = ref_new(N * N, sizeof *c);
+    double *sum = ref_new(N * N, sizeof *sum);
     for (int r = 0; r < ROWS; r++) {
         float *k = vector_new(N);
         for (int i = 0; i < N; i++) k[i] *= i % 19 == 0 ? 300 : 1;
@@ -117,22 +149,13 @@ static void test_moment(void **state)
         free(k);
     }
     for (int i = 0; i < N * N; i++) c[i] = (float)sum[i];
-    ref_solve(c, N, 0, b, wanted);
-    struct buffer *matrix = from(c, N * N), *right = from(b, N), *result = from(x, N);
-    struct factor f;
-    must(factor_new(&device, matrix, N, 0, &f));
-    must(factor_solve(&f, right->address, result->address, NULL));
-    assert_true(buffer_read(&device, result, 0, x, 4 * N));
-    assert_true(relative(x, wanted, N) <= LIMIT);
-    factor_free(&f);
-    buffer_free(&device, &matrix);
-    buffer_free(&device, &right);
-    buffer_free(&device, &result);
+    struct system s = system_of(c, N);
+    must(factor_new(&device, s.c, N, 0, &s.f));
+    must(system_solve(&s, NULL));
+    assert_true(system_error(&s, c, 0) <= LIMIT);
+    system_free(&s);
     free(c);
-    free(b);
-    free(x);
     free(sum);
-    free(wanted);
 }
 
 enum shape { FALLING, ONE_SMALL, ONE_LARGE, TWO_HALVES, SHAPES };
@@ -170,30 +193,19 @@ static float *shaped(enum shape shape, uint32_t n, double condition)
 // Solves with a random right side and this ridge: true if it is accepted, and then it is right.
 static bool accepted(const float *c, uint32_t n, double ridge, double *condition)
 {
-    float *b = vector_new(n), *x = ref_new(n, sizeof *x);
-    double *wanted = ref_new(n, sizeof *wanted), mean = 0, error = 0;
-    for (uint32_t i = 0; i < n; i++) mean += (double)c[i * (n + 1)] / n;
-    struct buffer *matrix = from(c, 1ull * n * n), *right = from(b, n), *result = from(b, n);
-    struct factor f = {0};
+    const double shift = ridge * diagonal_mean(c, n);
+    struct system s = system_of(c, n);
     struct solve_report report;
-    bool ok = factor_new(&device, matrix, n, ridge, &f) && factor_check(&f, condition, &report) &&
-              factor_solve(&f, right->address, result->address, &report);
+    bool ok = factor_new(&device, s.c, n, ridge, &s.f) && factor_check(&s.f, condition, &report) &&
+              system_solve(&s, &report);
     if (ok) {
-        ref_solve(c, n, (double)f.shift, b, wanted);
-        assert_true(fabs((double)f.shift - ridge * mean) <= 1e-6 * ridge * mean);
-        assert_true(buffer_read(&device, result, 0, x, 4ull * n));
-        error = relative(x, wanted, n);
+        double error = system_error(&s, c, (double)s.f.shift);
+        assert_true(fabs((double)s.f.shift - shift) <= 1e-6 * shift);
         if (error > LIMIT) fail_msg("n %u, condition %.1e: error %.1e", n, *condition, error);
     } else {
         assert_int_equal(status_code(), STATUS_BAD_DATA);
     }
-    factor_free(&f);
-    buffer_free(&device, &matrix);
-    buffer_free(&device, &right);
-    buffer_free(&device, &result);
-    free(b);
-    free(x);
-    free(wanted);
+    system_free(&s);
     return ok;
 }
 
@@ -289,17 +301,16 @@ static void test_update(void **state)
     (void)state;
     for (size_t s = 0; s < COUNT(sizes); s++) {
         const uint32_t n = sizes[s];
-        float *c = shaped(FALLING, n, 1e3), *b = vector_new(n), *x = ref_new(n, sizeof *x);
-        double *wanted = ref_new(n, sizeof *wanted);
-        struct buffer *matrix = from(c, 1ull * n * n), *right = from(b, n), *result = from(b, n);
-        struct factor f = {0};
+        float *c = shaped(FALLING, n, 1e3);
+        struct system system = system_of(c, n);
+        struct factor *f = &system.f;
         struct solve_report report = {0};
-        assert_true(factor_new(&device, matrix, n, 1e-3, &f));
+        must(factor_new(&device, system.c, n, 1e-3, f));
         for (int k = 0; k < UPDATES; k++) {
             const double scale = k % 3 ? 100 : 1e-2;
             float *v = vector_new(n);
             struct buffer *added = from(v, n);
-            assert_true(factor_update(&f, added->address, scale));
+            must(factor_update(f, added->address, scale));
             for (uint32_t i = 0; i < n; i++)
                 for (uint32_t j = 0; j < n; j++)
                     c[i * n + j] += (float)(scale * (double)v[i] * (double)v[j]);
@@ -307,26 +318,19 @@ static void test_update(void **state)
             free(v);
         }
         float *now = ref_new((size_t)n * n, sizeof *now);
-        assert_true(buffer_read(&device, matrix, 0, now, 4ull * n * n));
+        must(buffer_read(&device, system.c, 0, now, 4ull * n * n));
         for (uint32_t i = 0; i < n * n; i++) {
             assert_true(now[i] == now[i % n * n + i / n]); // symmetric to the bit
             double bound = 2 * UPDATES * 0x1p-24 * 5e4; // each sum rounds, values are under 5e4
             assert_true(fabs((double)now[i] - (double)c[i]) <= bound);
         }
-        assert_true(factor_solve(&f, right->address, result->address, &report));
-        ref_solve(now, n, (double)f.shift, b, wanted); // of the matrix that is there
-        assert_true(buffer_read(&device, result, 0, x, 4ull * n));
-        assert_true(relative(x, wanted, n) < LIMIT);
+        must(system_solve(&system, &report));
+        // Of the matrix that is there.
+        assert_true(system_error(&system, now, (double)f->shift) < LIMIT);
         assert_true(report.steps <= 4);
-        factor_free(&f);
-        buffer_free(&device, &matrix);
-        buffer_free(&device, &right);
-        buffer_free(&device, &result);
+        system_free(&system);
         free(now);
-        free(wanted);
         free(c);
-        free(b);
-        free(x);
     }
 }
 

@@ -194,19 +194,14 @@ static void start(struct opened *o, struct rig *rig)
                               .head_dim = 8, .vocab = TINY_VOCAB + 30, .context = 256,
                               .own_head = true, .seed = 31};
     *o = (struct opened){0};
-    tiny_write(&tiny, tiny_path("task.gguf"));
-    must(weights_open(&o->weights, tiny_path("task.gguf")));
-    must(tokenizer_open(&o->tokenizer, &o->weights));
-    must(model_open(&o->model, rig->dev, &o->weights));
+    tiny_open(&tiny, rig->dev, &o->weights, &o->tokenizer, &o->model);
     ref_model_open(&o->ref, &o->weights);
 }
 
 static void end(struct opened *o)
 {
     ref_model_close(&o->ref);
-    model_close(&o->model);
-    tokenizer_free(&o->tokenizer);
-    weights_close(&o->weights);
+    tiny_close(&o->weights, &o->tokenizer, &o->model);
 }
 
 // The top token behind ids[0 .. count), and log P(wanted) there.

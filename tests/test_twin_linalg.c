@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ref_cases.h"
+#include "ref_linalg.h"
 #include "ref_must.h"
 #include "ref_twin.h"
 #include "state.def"
@@ -132,17 +133,9 @@ static void test_svd_values(void **state)
     }
 }
 
-// Symmetric, positive definite.
 static float *definite(struct rig *rig, uint32_t n)
 {
-    float *a = wild(rig, (uint64_t)n * n, 3), *c = rig_memory((uint64_t)n * n, sizeof *c);
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t j = 0; j < n; j++) {
-            double sum = i == j;
-            for (uint32_t k = 0; k < n; k++)
-                sum += (double)a[i * n + k] * (double)a[j * n + k] / n;
-            c[i * n + j] = (float)sum;
-        }
+    float *a = wild(rig, (uint64_t)n * n, 3), *c = ref_definite(a, n);
     free(a);
     return c;
 }

@@ -66,18 +66,13 @@ static void model_make(struct test *t, struct rig *rig)
     const struct tiny tiny = {.layers = LAYERS, .dim = DIM, .ffn = FFN, .heads = 4, .kv_heads = 2,
                               .head_dim = 4, .vocab = TINY_VOCAB + 5, .context = 128, .seed = 11};
     *t = (struct test){.rig = rig};
-    tiny_write(&tiny, tiny_path("wilke.gguf"));
+    tiny_open(&tiny, rig->dev, &t->weights, &t->tokenizer, &t->model);
     text_write();
-    must(weights_open(&t->weights, tiny_path("wilke.gguf")));
-    must(tokenizer_open(&t->tokenizer, &t->weights));
-    must(model_open(&t->model, rig->dev, &t->weights));
 }
 
 static void model_drop(struct test *t)
 {
-    model_close(&t->model);
-    tokenizer_free(&t->tokenizer);
-    weights_close(&t->weights);
+    tiny_close(&t->weights, &t->tokenizer, &t->model);
 }
 
 // One reference for each layer, on one model.
