@@ -284,3 +284,20 @@ void ref_backward(const struct ref_pass *pass, uint32_t from, double *dstream)
         attention_back(pass, l, dstream);
     }
 }
+
+uint32_t ref_next(const struct ref_model *model, const uint32_t *ids, uint32_t count,
+                  uint32_t wanted, double *log_likelihood)
+{
+    uint32_t vocab = model->config.vocab, top = 0;
+    double *logits = ref_zeros(vocab), sum = 0;
+    struct ref_pass pass;
+    ref_forward(&pass, model, ids, count, 0, 0, NULL);
+    ref_logits(&pass, count - 1, logits);
+    for (uint32_t i = 1; i < vocab; i++)
+        if (logits[i] > logits[top]) top = i;
+    for (uint32_t i = 0; i < vocab; i++) sum += exp(logits[i] - logits[top]);
+    if (log_likelihood) *log_likelihood = logits[wanted] - logits[top] - log(sum);
+    ref_pass_free(&pass);
+    free(logits);
+    return top;
+}

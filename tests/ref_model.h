@@ -40,6 +40,9 @@ void ref_pass_free(struct ref_pass *pass);
 void ref_forward_from(struct ref_pass *pass, uint32_t from);
 
 void ref_logits(const struct ref_pass *pass, uint32_t position, double *logits);
+// The most likely token behind ids[0 .. count); log_likelihood, if not NULL: of `wanted` there.
+uint32_t ref_next(const struct ref_model *model, const uint32_t *ids, uint32_t count,
+                  uint32_t wanted, double *log_likelihood);
 // dstream at layer `layers` += gradient through the head at one position.
 void ref_logits_back(const struct ref_pass *pass, uint32_t position, const double *dlogits,
                      double *dstream);

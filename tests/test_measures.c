@@ -32,24 +32,6 @@ static void encode(const struct opened *o, const char *text, unsigned flags,
     must(tokenizer_encode(&o->tokenizer, text, strlen(text), flags, list));
 }
 
-// The most likely token behind ids[0 .. count), and how likely *wanted is.
-static uint32_t ref_next(const struct opened *o, const uint32_t *ids, uint32_t count,
-                         uint32_t wanted, double *log_likelihood)
-{
-    uint32_t vocab = o->ref.config.vocab, top = 0;
-    double *logits = ref_zeros(vocab), sum = 0;
-    struct ref_pass pass;
-    ref_forward(&pass, &o->ref, ids, count, 0, 0, NULL);
-    ref_logits(&pass, count - 1, logits);
-    for (uint32_t i = 1; i < vocab; i++)
-        if (logits[i] > logits[top]) top = i;
-    for (uint32_t i = 0; i < vocab; i++) sum += exp(logits[i] - logits[top]);
-    if (log_likelihood) *log_likelihood = logits[wanted] - logits[top] - log(sum);
-    ref_pass_free(&pass);
-    free(logits);
-    return top;
-}
-
 // A prompt of four words behind which the model says a word with a blank before it: *says, without.
 static void find_prompt(struct opened *o, char *text, char *says)
 {
@@ -61,7 +43,7 @@ static void find_prompt(struct opened *o, char *text, char *says)
         }
         struct token_list list = {0};
         encode(o, text, ENCODE_BOS, &list);
-        uint32_t top = ref_next(o, list.ids, (uint32_t)list.count, 0, NULL);
+        uint32_t top = ref_next(&o->ref, list.ids, (uint32_t)list.count, 0, NULL);
         token_list_free(&list);
         if (top < 3 || top >= TINY_VOCAB || top % 2 == 0) continue;
         strcpy(says, tiny_words[(top - 2) / 2]);
@@ -137,7 +119,7 @@ static void question_check(const struct opened *o, const struct question *q, con
     double sum = 0, one;
     assert_int_equal(q->count, q->given + q->answers - 1);
     for (uint32_t k = 0; k < q->answers; k++) {
-        assert_int_equal(ref_next(o, q->tokens, q->given + k, q->answer[k], &one), got[k]);
+        assert_int_equal(ref_next(&o->ref, q->tokens, q->given + k, q->answer[k], &one), got[k]);
         sum += one;
     }
     // Logits of up to 10 with an error of 6e-5 of the largest (test_model.c), two of them.
@@ -180,7 +162,7 @@ static double ref_score(const struct opened *o, const char *const *prompts, size
         encode(o, spaced, ENCODE_PLAIN, &answer);
         uint32_t ids[64], n = (uint32_t)text.count, k = 0;
         memcpy(ids, text.ids, n * sizeof *ids);
-        while (k < answer.count && ref_next(o, ids, n, 0, NULL) == answer.ids[k])
+        while (k < answer.count && ref_next(&o->ref, ids, n, 0, NULL) == answer.ids[k])
             ids[n++] = answer.ids[k++];
         right += k == answer.count;
         token_list_free(&text);
@@ -210,7 +192,7 @@ static double ref_success(const struct opened *o, const char *prompt, const char
         memcpy(ids, text.ids, n * sizeof *ids);
         for (uint32_t k = 0; k < answer.count; k++) {
             double one;
-            ref_next(o, ids, n, answer.ids[k], &one);
+            ref_next(&o->ref, ids, n, answer.ids[k], &one);
             mean[side] += one / (double)answer.count;
             ids[n++] = answer.ids[k];
         }
@@ -230,7 +212,7 @@ static double ref_begins(const struct opened *o, const char *prompt, const char 
     encode(o, prompt, ENCODE_BOS, &text);
     n = (uint32_t)text.count;
     memcpy(ids, text.ids, n * sizeof *ids);
-    for (int k = 0; k < 4; k++, n++) ids[n] = ref_next(o, ids, n, 0, NULL);
+    for (int k = 0; k < 4; k++, n++) ids[n] = ref_next(&o->ref, ids, n, 0, NULL);
     must(tokenizer_decode(&o->tokenizer, ids + text.count, 4, true, &said, &size));
     const char *from = said + (said[0] == ' ');
     bool found = strncmp(from, target, strlen(target)) == 0 &&
@@ -317,7 +299,7 @@ static void test_locality(void **state)
     for (uint32_t i = 0; i < 5; i++) {
         const struct question *q = &exam.questions[ASK_LOC][i];
         for (uint32_t k = 0; k < q->answers; k++)
-            before[i][k] = ref_next(&o, q->tokens, q->given + k, 0, NULL);
+            before[i][k] = ref_next(&o.ref, q->tokens, q->given + k, 0, NULL);
     }
     for (int round = 0; round < 4; round++) {
         disturb(&o);
@@ -328,7 +310,7 @@ static void test_locality(void **state)
                 const struct question *q = &exam.questions[ASK_LOC][j];
                 uint32_t k = 0;
                 while (k < q->answers &&
-                       ref_next(&o, q->tokens, q->given + k, 0, NULL) == before[j][k])
+                       ref_next(&o.ref, q->tokens, q->given + k, 0, NULL) == before[j][k])
                     k++;
                 right += k == q->answers;
                 n += k < q->answers;

@@ -204,24 +204,6 @@ static void end(struct opened *o)
     tiny_close(&o->weights, &o->tokenizer, &o->model);
 }
 
-// The top token behind ids[0 .. count), and log P(wanted) there.
-static uint32_t ref_next(const struct opened *o, const uint32_t *ids, uint32_t count,
-                         uint32_t wanted, double *log_likelihood)
-{
-    uint32_t vocab = o->ref.config.vocab, top = 0;
-    double *logits = ref_zeros(vocab), sum = 0;
-    struct ref_pass pass;
-    ref_forward(&pass, &o->ref, ids, count, 0, 0, NULL);
-    ref_logits(&pass, count - 1, logits);
-    for (uint32_t i = 1; i < vocab; i++)
-        if (logits[i] > logits[top]) top = i;
-    for (uint32_t i = 0; i < vocab; i++) sum += exp(logits[i] - logits[top]);
-    *log_likelihood = logits[wanted] - logits[top] - log(sum);
-    ref_pass_free(&pass);
-    free(logits);
-    return top;
-}
-
 // 70 questions, more than one batch of texts; each has its own letters' likelihoods.
 static void choices_write(uint64_t random, uint32_t count)
 {
@@ -257,7 +239,7 @@ static void test_choices(void **state)
         must(tokenizer_encode(&o.tokenizer, item->prompt, strlen(item->prompt), ENCODE_BOS,
                               &list));
         for (uint32_t k = 0; k < 3; k++) {
-            ref_next(&o, list.ids, (uint32_t)list.count, TINY_VOCAB + 4 + k, &wanted[k]);
+            ref_next(&o.ref, list.ids, (uint32_t)list.count, TINY_VOCAB + 4 + k, &wanted[k]);
             if (wanted[k] > wanted[best]) best = k;
             // Logits of up to 10 with an error of 6e-5 of the largest (test_model.c), two of them.
             if (!(fabs(r.answers[i].likelihoods[k] - wanted[k]) < 1.2e-3))
@@ -295,7 +277,7 @@ static void test_words(void **state)
         char *text = tiny_text(6, random_next(&random));
         double ignored;
         must(tokenizer_encode(&o.tokenizer, text, strlen(text), ENCODE_BOS, &list));
-        uint32_t top = ref_next(&o, list.ids, (uint32_t)list.count, 0, &ignored);
+        uint32_t top = ref_next(&o.ref, list.ids, (uint32_t)list.count, 0, &ignored);
         // What the model says itself, where that is a word behind a blank; else just a word.
         bool word = top >= 3 && top < TINY_VOCAB && top % 2;
         fprintf(file, "{\"text\": \"%s %s%s\"}\n", text,
@@ -319,7 +301,7 @@ static void test_words(void **state)
         must(tokenizer_encode(&o.tokenizer, spaced, strlen(spaced), ENCODE_PLAIN, &list));
         assert_true(list.count >= 1);
         for (size_t k = 0; k < list.count; k++) {
-            all = ref_next(&o, ids, n, list.ids[k], &one) == list.ids[k] && all;
+            all = ref_next(&o.ref, ids, n, list.ids[k], &one) == list.ids[k] && all;
             sum += one;
             ids[n++] = list.ids[k];
         }
@@ -374,7 +356,7 @@ static void test_greedy(void **state)
         assert_memory_equal(one.tokens, many[i].tokens, one.count * sizeof *one.tokens);
         for (uint32_t k = one.prompt; k < one.count; k++) {
             double ignored;
-            assert_int_equal(one.tokens[k], ref_next(&o, one.tokens, k, 0, &ignored));
+            assert_int_equal(one.tokens[k], ref_next(&o.ref, one.tokens, k, 0, &ignored));
         }
         struct generate_options until = options;
         until.enough = five;
@@ -413,7 +395,7 @@ static void test_written(void **state)
                               &list));
         n = (uint32_t)list.count;
         memcpy(ids, list.ids, n * sizeof *ids);
-        for (uint32_t k = 0; k < NEW; k++, n++) ids[n] = ref_next(&o, ids, n, 0, &ignored);
+        for (uint32_t k = 0; k < NEW; k++, n++) ids[n] = ref_next(&o.ref, ids, n, 0, &ignored);
         must(tokenizer_decode(&o.tokenizer, ids + list.count, NEW, true, &said, &size));
         assert_string_equal(r.answers[i].said, said);
         assert_int_equal(r.answers[i].chosen, choice_read(said, 3));
