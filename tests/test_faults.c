@@ -207,6 +207,15 @@ static void test_statistics(void **state)
     plant(&o, o.model.layers[0].up.data, 3, one);
     must(stats_moment(&o.model, &o.weights, &corpus, LAYER, &c));
     buffer_free(o.rig->dev, &c);
+    // Of several layers the one that is at fault.
+    corpus.id++;
+    up = buffer_at(o.rig->dev, o.model.layers[LAYER].up.data);
+    must(buffer_read(o.rig->dev, up, 12, &one, 4));
+    plant(&o, o.model.layers[LAYER].up.data, 3, INFINITY);
+    assert_false(stats_moments(&o.model, &o.weights, &corpus, (uint32_t[]){0, LAYER, LAYER + 1}, 3));
+    said((const char *[]){"C of layer 1, tokens 0 to 4", "layer 1, gemm_nt to 'ups'", NULL},
+         STATUS_BAD_DATA);
+    plant(&o, o.model.layers[LAYER].up.data, 3, one);
     // Only one token has the bad row: the batch that meets it is named, not the first one.
     uint32_t rare = TINY_VOCAB + 4; // in no text
     corpus.tokens[600] = rare;

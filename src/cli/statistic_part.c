@@ -66,7 +66,7 @@ bool statistic_shard(struct opened *o, const struct statistic *s, const struct a
     cJSON_AddStringToObject(about, "source", corpus->source);
     const uint32_t layer = s->origin.layer;
     bool ok = s->grad ? stats_gradient_sum(&o->model, corpus, layer, leaves, &tree, &loss)
-                      : stats_moment_sum(&o->model, corpus, layer, leaves, &tree);
+                      : stats_moment_sum(&o->model, corpus, &layer, 1, leaves, &tree);
     ok = ok && tree_fetch(&tree) && part_write(&tree, about, path);
     if (ok && args->json) {
         cJSON_AddStringToObject(about, "out", path);

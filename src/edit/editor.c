@@ -79,6 +79,10 @@ static bool statistics(struct editor *e, struct weights *weights, const struct s
         part.unkept = o->unkept;
         e->grad_id = part.id;
     }
+    uint32_t layers[LAYERS_MAX];
+    for (uint32_t i = 0; i < e->site_count; i++) layers[i] = e->sites[i].layer;
+    ok = ok && (e->solver->make ||
+                stats_moments(e->model, weights, &corpus, layers, e->site_count));
     for (uint32_t i = 0; ok && i < e->site_count; i++)
         ok = site_measure(&e->sites[i], e->model, weights, &e->hparams, e->solver->null_space,
                           e->solver->make ? NULL : &corpus, directions ? &part : NULL);

@@ -153,7 +153,8 @@ static uint64_t joining(struct amount *pass, uint64_t bytes, uint64_t tokens, ui
     return tree_waiting((uint32_t)CEIL(blocks, r.texts ? r.texts : 1));
 }
 
-// C and its factor, or AlphaEdit's null space of it, of all layers; those measured before stay.
+// C and its factor, or AlphaEdit's null space of it, of all layers; those measured before stay. C of
+// several layers is summed before there is any factor, unless the sums are too large for that.
 static void moment(struct need_work *p)
 {
     const uint64_t n = p->ffn, square = 4 * n * n, block = p->run->text ? p->h->block : 128;
@@ -174,14 +175,18 @@ static void moment(struct need_work *p)
         amount_both(&kept, c, 1);
         amount_both(&kept, factor, 1);
     }
-    struct amount before = {0}, all = {0};
+    struct amount before = {0}, sums = {0}, all = {0};
+    const uint64_t together =
+        stats_together((uint32_t)p->ffn, (uint32_t)waiting, (uint32_t)p->sites);
     amount_both(&before, kept, p->sites - 1);
+    amount_both(&sums, c, together);
     amount_both(&all, kept, p->sites);
-    need_item(p->need, "C, factors of the layers before", SPAN(NEED_MOMENT, NEED_FACTOR), before,
-              0);
-    need_item(p->need, "C", SPAN(NEED_MOMENT, NEED_FACTOR), c, 0);
-    need_item(p->need, "a pass over text", AT(NEED_MOMENT), pass,
-              waiting > 2 ? waiting * (square + 4 * n) / 2 : square);
+    need_item(p->need, "C, factors of the layers before",
+              together > 1 ? AT(NEED_FACTOR) : SPAN(NEED_MOMENT, NEED_FACTOR), before, 0);
+    need_item(p->need, "C of the layers at work", AT(NEED_MOMENT), sums, 0);
+    need_item(p->need, "C", AT(NEED_FACTOR), c, 0);
+    const uint64_t wait = together * waiting * (square + 4 * n) / 2;
+    need_item(p->need, "a pass over text", AT(NEED_MOMENT), pass, wait > square ? wait : square);
     if (null)
         need_item(p->need, "the spectrum of C", AT(NEED_FACTOR), spectrum, square + 4 * n);
     else

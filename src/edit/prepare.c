@@ -24,16 +24,11 @@ static void keep(struct cmd *cmd, const struct model *model, const struct prepar
                                       .alpha = 1});
 }
 
-// Each layer's key, then from its stream on to the next one.
 static void record(struct cmd *cmd, const struct model *model, const struct prepared *p,
                    const struct pass *pass, const uint32_t *layers, uint32_t layer_count)
 {
-    pass_key(cmd, model, pass, layers[0]);
-    keep(cmd, model, &p[0], &pass->acts, layers[0]);
-    for (uint32_t i = 1; i < layer_count; i++) {
-        forward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, layers[i - 1],
-                       layers[i]);
-        forward_key(cmd, model, &pass->batch, &pass->cache, &pass->acts, layers[i]);
+    for (uint32_t i = 0, from = 0; i < layer_count; from = layers[i++] + 1) {
+        pass_next_key(cmd, model, pass, from, layers[i], i + 1 == layer_count);
         keep(cmd, model, &p[i], &pass->acts, layers[i]);
     }
 }

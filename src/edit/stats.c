@@ -77,10 +77,35 @@ static bool moment_load(struct device *dev, const struct origin *o, struct buffe
     return ok;
 }
 
+// C of `count` layers, by their origins, in one pass: into the cache, and to c, if it is given.
+static bool moments_make(struct model *model, const struct corpus *corpus,
+                         const struct origin *origins, uint32_t count, struct buffer **c)
+{
+    struct tree *trees = mem_new(count, sizeof *trees, "sums over text");
+    uint32_t *layers = mem_new(count, sizeof *layers, "layers");
+    bool ok = trees && layers;
+    for (uint32_t i = 0; ok && i < count; i++) layers[i] = origins[i].layer;
+    if (ok && count > 1)
+        log_say("C of %u layers, %u to %u, from %u tokens of %s", count, layers[0],
+                layers[count - 1], corpus->count, corpus->source);
+    else if (ok)
+        log_say("C of layer %u from %u tokens of %s", layers[0], corpus->count, corpus->source);
+    ok = ok && stats_moment_sum(model, corpus, layers, count, LEAVES_ALL, trees);
+    for (uint32_t i = 0; trees && i < count; i++) {
+        struct buffer *sum = NULL;
+        ok = ok && tree_take(&trees[i], &sum) && stats_moment_keep(model->dev, &origins[i], sum);
+        tree_free(&trees[i]);
+        if (ok && c) c[i] = sum;
+        else buffer_free(model->dev, &sum);
+    }
+    free(trees);
+    free(layers);
+    return ok;
+}
+
 bool stats_moment(struct model *model, struct weights *weights, const struct corpus *corpus,
                   uint32_t layer, struct buffer **c)
 {
-    struct tree tree = {0};
     struct lock lock = {0};
     struct origin o;
     bool found = false;
@@ -90,14 +115,55 @@ bool stats_moment(struct model *model, struct weights *weights, const struct cor
     name_of('c', &o, name);
     bool ok = wait_for(&o, name, &lock) && moment_load(model->dev, &o, c, &found);
     if (found) log_detail("C of layer %u from the cache", layer);
-    if (ok && !found) {
-        log_say("C of layer %u from %u tokens of %s", layer, corpus->count, corpus->source);
-        ok = stats_moment_sum(model, corpus, layer, LEAVES_ALL, &tree) && tree_take(&tree, c) &&
-             stats_moment_keep(model->dev, &o, *c);
-    }
+    ok = ok && (found || moments_make(model, corpus, &o, 1, c));
     lock_drop(&lock);
-    tree_free(&tree);
     if (!ok) buffer_free(model->dev, c);
+    return ok;
+}
+
+uint32_t stats_together(uint32_t ffn, uint32_t waiting, uint32_t count)
+{
+    const uint64_t most = STATS_WAITING / (tree_kept(ffn, ffn, true) * sizeof(float) * waiting + 1);
+    return most < 1 ? 1 : most < count ? (uint32_t)most : count;
+}
+
+// The next layers that the cache lacks, `most` of them at most, each with its lock: all processes
+// take them in the same order. *first: behind the last one looked at.
+static bool lacking(const struct origin *all, uint32_t count, uint32_t most, uint32_t *first,
+                    struct origin *some, struct lock *locks, uint32_t *found)
+{
+    bool ok = true;
+    for (*found = 0; ok && *first < count && *found < most; ++*first) {
+        char name[128];
+        name_of('c', &all[*first], name);
+        ok = store_wait(name, &locks[*found]);
+        if (!ok || store_has(name)) lock_drop(&locks[*found]);
+        else some[(*found)++] = all[*first];
+    }
+    return ok;
+}
+
+bool stats_moments(struct model *model, struct weights *weights, const struct corpus *corpus,
+                   const uint32_t *layers, uint32_t count)
+{
+    uint32_t batches, first = 0, found = 0;
+    if (corpus->unkept || count < 2) return true;
+    struct origin *all = mem_new(count, sizeof *all, "layers");
+    struct origin *some = mem_new(count, sizeof *some, "layers");
+    struct lock *locks = mem_new(count, sizeof *locks, "locks");
+    bool ok = all && some && locks && stats_batches(corpus, false, &batches);
+    for (uint32_t i = 0; ok && i < count; i++)
+        ok = origin_of(&all[i], model, weights, corpus, layers[i]);
+    const uint32_t most =
+        ok ? stats_together(model->config.ffn, tree_waiting(batches), count) : 0;
+    while (ok && first < count) {
+        ok = lacking(all, count, most, &first, some, locks, &found) &&
+             (found == 0 || moments_make(model, corpus, some, found, NULL));
+        while (found) lock_drop(&locks[--found]);
+    }
+    free(all);
+    free(some);
+    free(locks);
     return ok;
 }
 

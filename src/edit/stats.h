@@ -32,6 +32,14 @@ bool stats_batches(const struct corpus *corpus, bool predicting, uint32_t *count
 // Eq. 3, App. C.2). c: [ffn, ffn], the lower triangle. Taken from the cache if it is there.
 bool stats_moment(struct model *model, struct weights *weights, const struct corpus *corpus,
                   uint32_t layer, struct buffer **c);
+// Puts what the cache lacks of several layers, ascending, into it, as many as stats_together says
+// in one pass over the text. An unkept corpus's is left to stats_moment.
+bool stats_moments(struct model *model, struct weights *weights, const struct corpus *corpus,
+                   const uint32_t *layers, uint32_t count);
+// Of how many of `count` layers C is summed at once where `waiting` sums of each wait on the host
+// (tree_waiting): they fill at most STATS_WAITING bytes there.
+#define STATS_WAITING (4ull << 30)
+uint32_t stats_together(uint32_t ffn, uint32_t waiting, uint32_t count);
 
 // grad G, the gradient of the summed next-token loss with respect to the down projection of
 // `layer` (O-Edit Sec. 3.2.2). g: [dim, ffn]. *loss: the mean loss.
@@ -40,8 +48,9 @@ bool stats_gradient(struct model *model, const struct corpus *corpus, uint32_t l
 
 // The sums over some leaves, which make up the whole with the others': C's are [ffn, ffn], scaled
 // by 1 / tokens of the whole text, the lower triangle; grad G's [dim, ffn]. *loss: of these leaves.
-bool stats_moment_sum(struct model *model, const struct corpus *corpus, uint32_t layer,
-                      struct leaves leaves, struct tree *tree);
+// layers: [count], ascending, in one pass  trees: [count], zero
+bool stats_moment_sum(struct model *model, const struct corpus *corpus, const uint32_t *layers,
+                      uint32_t count, struct leaves leaves, struct tree *trees);
 bool stats_gradient_sum(struct model *model, const struct corpus *corpus, uint32_t layer,
                         struct leaves leaves, struct tree *tree, double *loss);
 // What is made of the whole sums, and put into the cache, where stats_moment and stats_directions

@@ -36,21 +36,30 @@ static void moment_watch(struct cmd *cmd, fbuf c, uint32_t ffn, fbuf fault, uint
                                       .place = place});
 }
 
-// C += alpha * K^T K over some blocks.
+// Where sums go: of layer list[i] to sums[i], what is wrong with it to fault + i * FAULT_WORDS.
+struct moments {
+    const uint32_t *list; // ascending
+    const fbuf *sums;
+    uint32_t count;
+    fbuf fault;
+};
+
+// C += alpha * K^T K over some blocks, of all layers in one pass.
 static bool moment_add(struct model *model, const struct sequence *sequences, uint32_t count,
-                       uint32_t rows, uint32_t layer, fbuf c, float alpha, fbuf fault,
-                       uint32_t place)
+                       uint32_t rows, const struct moments *m, float alpha, uint32_t place)
 {
     struct pass pass = {0};
     struct cmd cmd = {0};
-    uint32_t ffn = model->config.ffn;
-    bool ok = pass_new(&pass, model, sequences, count, layer + 1, false);
+    const uint32_t ffn = model->config.ffn, last = m->list[m->count - 1];
+    bool ok = pass_new(&pass, model, sequences, count, last + 1, false);
     if (ok) {
         cmd_start(&cmd, model->dev, false);
-        pass_key(&cmd, model, &pass, layer);
-        struct matrix keys = matrix_of(pass.acts.key->address, rows, ffn);
-        gemm_tn(&cmd, keys, keys, matrix_of(c, ffn, ffn), alpha, 1, SHAPE_LOWER);
-        moment_watch(&cmd, c, ffn, fault, place);
+        const struct matrix keys = matrix_of(pass.acts.key->address, rows, ffn);
+        for (uint32_t i = 0, from = 0; i < m->count; from = m->list[i++] + 1) {
+            pass_next_key(&cmd, model, &pass, from, m->list[i], i + 1 == m->count);
+            gemm_tn(&cmd, keys, keys, matrix_of(m->sums[i], ffn, ffn), alpha, 1, SHAPE_LOWER);
+            moment_watch(&cmd, m->sums[i], ffn, m->fault + 4ull * FAULT_WORDS * i, place);
+        }
         ok = cmd_run_once(&cmd);
     }
     cmd_free(&cmd);
@@ -104,9 +113,11 @@ static bool moment_again(struct model *model, const struct sequence *sequences, 
     uint64_t ffn = model->config.ffn;
     struct buffer *fault = NULL;
     bool ok = zeroed(model->dev, ffn * ffn, "C", result) &&
-              zeroed(model->dev, FAULT_WORDS, "a fault", &fault) &&
-              moment_add(model, sequences, count, rows, layer, (*result)->address, 1,
-                         fault->address, 1);
+              zeroed(model->dev, FAULT_WORDS, "a fault", &fault);
+    if (ok) {
+        const struct moments one = {&layer, &(*result)->address, 1, fault->address};
+        ok = moment_add(model, sequences, count, rows, &one, 1, 1);
+    }
     buffer_free(model->dev, &fault);
     return ok;
 }
@@ -266,26 +277,27 @@ bool stats_batches(const struct corpus *corpus, bool predicting, uint32_t *count
 struct summing {
     struct model *model;
     const struct corpus *corpus;
-    uint32_t layer;
-    struct buffer *fault;
+    struct moments moments; // grad G: one layer and its sum
     struct gradient gradient;
 };
 typedef bool batch_fn(struct summing *s, const struct sequence *sequences, uint32_t count,
-                      uint32_t rows, uint32_t first, fbuf sum);
+                      uint32_t rows, uint32_t first);
 
 static bool moment_batch(struct summing *s, const struct sequence *sequences, uint32_t count,
-                         uint32_t rows, uint32_t first, fbuf sum)
+                         uint32_t rows, uint32_t first)
 {
-    return moment_add(s->model, sequences, count, rows, s->layer, sum,
-                      (float)(1 / (double)s->corpus->count), s->fault->address, first + 1);
+    return moment_add(s->model, sequences, count, rows, &s->moments,
+                      (float)(1 / (double)s->corpus->count), first + 1);
 }
 
 static bool gradient_batch(struct summing *s, const struct sequence *sequences, uint32_t count,
-                           uint32_t rows, uint32_t first, fbuf sum)
+                           uint32_t rows, uint32_t first)
 {
-    return gradient_add(s->model, sequences, count, rows, s->layer, sum, &s->gradient) &&
+    const uint32_t layer = s->moments.list[0];
+    return gradient_add(s->model, sequences, count, rows, layer, s->moments.sums[0],
+                        &s->gradient) &&
            (!s->gradient.faulty ||
-            blame(s->model, s->corpus, first, s->layer, "grad G", gradient_again));
+            blame(s->model, s->corpus, first, layer, "grad G", gradient_again));
 }
 
 static uint64_t tokens_of(const struct corpus *corpus, const struct batches *b,
@@ -302,8 +314,9 @@ static uint64_t tokens_of(const struct corpus *corpus, const struct batches *b,
 }
 
 static bool leaves_sum(struct summing *s, const struct batches *b, struct leaves leaves,
-                       batch_fn *add, const char *label, struct tree *tree)
+                       batch_fn *add, const char *label, struct tree *trees)
 {
+    const uint32_t n = s->moments.count;
     struct sequence *sequences = mem_new(ROWS, sizeof *sequences, "sequences");
     bool ok = sequences != NULL;
     struct progress bar;
@@ -311,47 +324,70 @@ static bool leaves_sum(struct summing *s, const struct batches *b, struct leaves
     for (uint32_t leaf = leaves.first; ok && leaf < leaves.end; leaf++) {
         uint32_t first, end, rows;
         tree_leaf(leaf, b->count, &first, &end);
-        ok = first == end || zero(s->model->dev, tree->sum, (uint64_t)tree->rows * tree->cols);
+        for (uint32_t t = 0; ok && t < n && first < end; t++)
+            ok = zero(s->model->dev, trees[t].sum, (uint64_t)trees[t].rows * trees[t].cols);
         for (uint32_t i = first; ok && i < end; i++) {
             const uint32_t count = take_blocks(s->corpus, b->first[i], sequences, &rows);
-            ok = interrupt_check() &&
-                 add(s, sequences, count, rows, b->first[i], tree->sum->address);
+            ok = interrupt_check() && add(s, sequences, count, rows, b->first[i]);
             progress_step(&bar, rows);
         }
-        ok = ok && tree_put(tree, leaf, 1, first < end);
+        for (uint32_t t = 0; ok && t < n; t++) ok = tree_put(&trees[t], leaf, 1, first < end);
     }
     progress_end(&bar);
     free(sequences);
     return ok;
 }
 
-bool stats_moment_sum(struct model *model, const struct corpus *corpus, uint32_t layer,
-                      struct leaves leaves, struct tree *tree)
+// The sums as they came out, unless one of them is at fault.
+static bool moments_check(struct model *model, const struct corpus *corpus,
+                          const struct moments *m, struct buffer *fault)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        uint32_t words[FAULT_WORDS] = {0};
+        if (!buffer_read(model->dev, fault, sizeof words * i, words, sizeof words)) return false;
+        if (words[FAULT_PLACE])
+            return blame(model, corpus, words[FAULT_PLACE] - 1, m->list[i], "C", moment_again);
+    }
+    return true;
+}
+
+bool stats_moment_sum(struct model *model, const struct corpus *corpus, const uint32_t *layers,
+                      uint32_t count, struct leaves leaves, struct tree *trees)
 {
     const uint32_t ffn = model->config.ffn;
-    struct summing s = {.model = model, .corpus = corpus, .layer = layer};
     struct batches batches = {0};
-    uint32_t words[FAULT_WORDS] = {0};
-    bool ok = batches_cut(&batches, corpus, false) && tree_new(tree, model->dev, ffn, ffn, true) &&
-              zeroed(model->dev, FAULT_WORDS, "a fault", &s.fault) &&
-              leaves_sum(&s, &batches, leaves, moment_batch, "statistics C", tree) &&
-              buffer_read(model->dev, s.fault, 0, words, sizeof words);
-    if (ok && words[FAULT_PLACE])
-        ok = blame(model, corpus, words[FAULT_PLACE] - 1, layer, "C", moment_again);
-    buffer_free(model->dev, &s.fault);
+    struct buffer *fault = NULL;
+    fbuf *sums = mem_new(count, sizeof *sums, "sums over text");
+    bool ok = sums && batches_cut(&batches, corpus, false) &&
+              zeroed(model->dev, (uint64_t)FAULT_WORDS * count, "a fault", &fault);
+    for (uint32_t i = 0; ok && i < count; i++) {
+        ok = tree_new(&trees[i], model->dev, ffn, ffn, true);
+        if (ok) sums[i] = trees[i].sum->address;
+    }
+    if (ok) {
+        struct summing s = {.model = model, .corpus = corpus,
+                            .moments = {layers, sums, count, fault->address}};
+        ok = leaves_sum(&s, &batches, leaves, moment_batch, "statistics C", trees) &&
+             moments_check(model, corpus, &s.moments, fault);
+    }
+    buffer_free(model->dev, &fault);
     free(batches.first);
-    if (!ok) tree_free(tree);
+    free(sums);
+    for (uint32_t i = 0; !ok && i < count; i++) tree_free(&trees[i]);
     return ok;
 }
 
 bool stats_gradient_sum(struct model *model, const struct corpus *corpus, uint32_t layer,
                         struct leaves leaves, struct tree *tree, double *loss)
 {
-    struct summing s = {.model = model, .corpus = corpus, .layer = layer};
+    struct summing s = {.model = model, .corpus = corpus};
     struct batches batches = {0};
     bool ok = batches_cut(&batches, corpus, true) &&
-              tree_new(tree, model->dev, model->config.dim, model->config.ffn, false) &&
-              leaves_sum(&s, &batches, leaves, gradient_batch, "gradient G", tree);
+              tree_new(tree, model->dev, model->config.dim, model->config.ffn, false);
+    if (ok) {
+        s.moments = (struct moments){.list = &layer, .sums = &tree->sum->address, .count = 1};
+        ok = leaves_sum(&s, &batches, leaves, gradient_batch, "gradient G", tree);
+    }
     *loss = s.gradient.targets ? s.gradient.loss / s.gradient.targets : 0;
     free(batches.first);
     if (!ok) tree_free(tree);

@@ -25,11 +25,19 @@ static struct header header_of(uint64_t rows, uint64_t cols, const float *data)
     return h;
 }
 
-bool store_load(const char *name, uint64_t rows, uint64_t cols, float *data)
+bool store_has(const char *name)
 {
     char *path = options_cache_path(name);
-    if (!path || access(path, R_OK) != 0) {
-        free(path);
+    const bool has = path && access(path, R_OK) == 0;
+    free(path);
+    status_clear();
+    return has;
+}
+
+bool store_load(const char *name, uint64_t rows, uint64_t cols, float *data)
+{
+    char *path = store_has(name) ? options_cache_path(name) : NULL;
+    if (!path) {
         status_clear();
         return false;
     }
@@ -51,9 +59,8 @@ bool store_load(const char *name, uint64_t rows, uint64_t cols, float *data)
 bool store_wait(const char *name, struct lock *lock)
 {
     *lock = (struct lock){0};
-    char *path = options_cache_path(name);
-    if (!path || access(path, R_OK) == 0) {
-        free(path);
+    char *path = store_has(name) ? NULL : options_cache_path(name);
+    if (!path) {
         status_clear();
         return true;
     }

@@ -36,9 +36,15 @@ void pass_logits(struct cmd *cmd, const struct model *model, const struct pass *
 
 void pass_key(struct cmd *cmd, const struct model *model, const struct pass *pass, uint32_t layer)
 {
-    forward_embed(cmd, model, &pass->batch, &pass->acts);
-    forward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, 0, layer);
-    forward_key(cmd, model, &pass->batch, &pass->cache, &pass->acts, layer);
+    pass_next_key(cmd, model, pass, 0, layer, true);
+}
+
+void pass_next_key(struct cmd *cmd, const struct model *model, const struct pass *pass,
+                   uint32_t from, uint32_t layer, bool last)
+{
+    if (from == 0) forward_embed(cmd, model, &pass->batch, &pass->acts);
+    forward_layers(cmd, model, &pass->batch, &pass->cache, &pass->acts, from, layer + !last);
+    if (last) forward_key(cmd, model, &pass->batch, &pass->cache, &pass->acts, layer);
 }
 
 bool pass_blame(const struct model *model, const struct sequence *sequences, size_t count,

@@ -27,3 +27,7 @@ bool pass_blame(const struct model *model, const struct sequence *sequences, siz
 void pass_logits(struct cmd *cmd, const struct model *model, const struct pass *pass);
 // Records the pass to the input of a layer's down projection: acts.key and layers[].mid.
 void pass_key(struct cmd *cmd, const struct model *model, const struct pass *pass, uint32_t layer);
+// The same of several layers, ascending, one call a layer: from the stream of `from`, 0 and then
+// the layer behind the one before; unless it is the last, the pass goes through the layer.
+void pass_next_key(struct cmd *cmd, const struct model *model, const struct pass *pass,
+                   uint32_t from, uint32_t layer, bool last);
